@@ -1,0 +1,111 @@
+"""The command line, a host like GIMP and ComfyUI: its options come from the Recipe's settings.
+
+Only what a command needs is imported: `reverie --help` loads no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from reverie import __version__
+from reverie.cli.options import add_recipe_options
+from reverie.errors import ReverieError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEVICE_HELP = "where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, mps, xpu"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after `reverie`; by default those of this process.
+    Returns:
+        0 if all went well, 1 if something could not be done, 130 if the user stopped it.
+    """
+    options = parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.WARNING,
+        format="reverie: %(message)s",
+    )
+    module, _, function = options.run.partition(":")
+    try:
+        return int(getattr(import_module(f"reverie.cli.{module}"), function)(options))
+    except ReverieError as error:
+        sys.stderr.write(f"reverie: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("reverie: stopped.\n")
+        return 130
+    except BrokenPipeError:  # `reverie networks | head`: the reader has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe all commands and options."""
+    top = argparse.ArgumentParser(
+        prog="reverie",
+        description="DeepDream for your pictures: reverie dream photo.jpg",
+    )
+    top.add_argument("--version", action="version", version=f"reverie {__version__}")
+    top.add_argument("-v", "--verbose", action="store_true", help="say what happens, in detail")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    _add_dream(commands)
+
+    info = commands.add_parser("info", help="print the recipe that a picture was made with")
+    info.add_argument("picture", metavar="PICTURE", help="a picture that reverie wrote")
+    info.set_defaults(run="info:info")
+
+    networks = commands.add_parser(
+        "networks", help="list networks, show their layers, fetch weights"
+    )
+    networks.set_defaults(run="listing:networks")
+    actions = networks.add_subparsers(metavar="ACTION")
+    for action, words in (
+        ("show", "list a network's layers"),
+        ("fetch", "download a network's weights now"),
+    ):
+        command = actions.add_parser(action, help=words)
+        command.add_argument("name", metavar="NAME", help="a network; NAME:FILE for own weights")
+        command.set_defaults(run=f"listing:{action}_network")
+
+    for kind in ("presets", "objectives", "parameterizations", "hosts"):
+        command = commands.add_parser(kind, help=f"list {kind}")
+        command.set_defaults(run=f"listing:{kind}")
+    doctor = commands.add_parser("doctor", help="find what is wrong with this installation")
+    doctor.set_defaults(run="doctor:doctor")
+    return top
+
+
+def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    dream = commands.add_parser(
+        "dream",
+        help="dream on pictures",
+        description="Dream on pictures. Each dream is written beside its picture as "
+        "NAME.dream.png, with its recipe inside. Ctrl-C keeps the dream so far.",
+    )
+    dream.add_argument("photos", nargs="+", metavar="PHOTO", help="pictures, or folders of them")
+    dream.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="the picture to write (.png .jpg .tif .webp), or a folder for several",
+    )
+    dream.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    dream.add_argument("--mask", metavar="PICTURE", help="dream only where this picture is white")
+    look = dream.add_mutually_exclusive_group()
+    look.add_argument("--preset", metavar="NAME", help="start from a look: reverie presets")
+    look.add_argument(
+        "--recipe", metavar="FILE", help="start from a recipe: JSON, or a picture made with one"
+    )
+    dream.add_argument("--device", default="auto", help=DEVICE_HELP)
+    dream.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    add_recipe_options(dream)
+    dream.set_defaults(run="dreaming:dream")

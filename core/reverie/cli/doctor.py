@@ -1,0 +1,120 @@
+"""`reverie doctor`: what is wrong with this installation, each fault with its remedy."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from reverie import __version__
+from reverie.cli.speech import say
+from reverie.errors import ReverieError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+FAULT = "FAULT  "
+FINE = "ok     "
+
+
+def doctor(_options: argparse.Namespace) -> int:
+    """Check everything, say what was found, and end with 1 if anything is wrong."""
+    say(f"{FINE}reverie {__version__}, Python {platform.python_version()}, {sys.executable}")
+    faults = 0
+    for check in (_libraries, _device, _embedded, _weights_folder, _plugins, _hosts):
+        for line in _results(check):
+            faults += line.startswith(FAULT)
+            say(line)
+    say(f"\n{faults} fault(s) found." if faults else "\nAll is well.")
+    return 1 if faults else 0
+
+
+def _results(check: Callable[[], Iterator[str]]) -> Iterator[str]:
+    try:
+        yield from check()
+    except Exception as error:  # noqa: BLE001 - a doctor must not fall ill
+        yield f"{FAULT}{check.__name__.strip('_')}: {type(error).__name__}: {error}"
+
+
+def _libraries() -> Iterator[str]:
+    for name in ("torch", "torchvision", "numpy", "pillow", "pluggy", "pydantic", "safetensors"):
+        try:
+            yield f"{FINE}{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            yield f"{FAULT}{name} is not installed; run: pip install {name}"
+    try:
+        import torchvision  # noqa: F401 - a mismatch with torch shows only on import
+    except (ImportError, RuntimeError, OSError) as error:
+        yield (
+            f"{FAULT}torchvision does not fit torch ({error}); "
+            "run: pip install --upgrade torch torchvision"
+        )
+
+
+def _device() -> Iterator[str]:
+    from reverie.engine.device import choose_device, choose_precision
+
+    device = choose_device("auto")
+    yield f"{FINE}dreams on {device} in {choose_precision('auto', device)}"
+
+
+def _embedded() -> Iterator[str]:
+    import torch
+
+    from reverie import Recipe, dream
+
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    grey[:, :, 16:48, 16:48] = 0.8
+    dreamed = dream(grey, Recipe(octaves=1, steps=2), device="cpu")
+    if torch.equal(dreamed, grey):
+        yield f"{FAULT}the embedded network does not change a picture; reinstall reverie"
+    else:
+        yield f"{FINE}the embedded network dreams"
+
+
+def _weights_folder() -> Iterator[str]:
+    from reverie.networks.weights import weights_folders
+
+    folder = weights_folders()[0]
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    import os
+
+    if os.access(existing, os.W_OK):
+        yield f"{FINE}weights are kept in {folder}"
+    else:
+        yield (
+            f"{FAULT}weights cannot be written to {folder}; "
+            "set REVERIE_WEIGHTS to a folder that you may write to"
+        )
+
+
+def _plugins() -> Iterator[str]:
+    from reverie.plugins import registry
+
+    try:
+        found = registry()
+        for collect in (
+            found.networks,
+            found.objectives,
+            found.parameterizations,
+            found.presets,
+            found.hosts,
+        ):
+            collect()
+    except ReverieError as error:
+        yield f"{FAULT}{error}"
+        return
+    for sentence in found.broken.values():
+        yield f"{FAULT}{sentence}; upgrade or uninstall it"
+    others = sorted({origin for origin in found.origins.values() if origin != "reverie"})
+    yield f"{FINE}plug-ins: {', '.join(others) or 'none but the built-in ones'}"
+
+
+def _hosts() -> Iterator[str]:
+    from reverie.plugins import registry
+
+    for host in registry().hosts().values():
+        for fault in host.doctor() if host.doctor else ():
+            yield f"{FAULT}{host.name}: {fault}"

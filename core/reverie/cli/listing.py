@@ -1,0 +1,120 @@
+"""`reverie presets`, `networks`, `objectives`, `parameterizations`, `hosts`: what is there."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+
+from reverie.cli.speech import DownloadBar, say, table
+from reverie.plugins import find, registry
+from reverie.types import Host, Network, ObjectiveFactory, Parameterization, Preset
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+
+def presets(_options: argparse.Namespace) -> int:
+    """List the looks, whose they are, and which network they need."""
+    rows = [
+        (p.name, p.recipe.network, _origin(Preset, p.name), p.summary, p.source)
+        for p in registry().presets().values()
+    ]
+    table(rows, ("preset", "network", "from", "what it looks like", "source"))
+    return 0
+
+
+def objectives(_options: argparse.Namespace) -> int:
+    """List what a dream can climb, as a recipe writes it."""
+    rows = [
+        (_call(o), _origin(ObjectiveFactory, o.name), o.summary)
+        for o in registry().objectives().values()
+    ]
+    table(rows, ("objective", "from", "what it does"))
+    say("\nCombine them with + and -, and with numbers by *; a layer's name alone is layer(name).")
+    return 0
+
+
+def _call(factory: ObjectiveFactory[Any]) -> str:
+    words = []
+    for parameter in inspect.signature(factory.make).parameters.values():
+        no_default = parameter.default is parameter.empty
+        words.append(parameter.name if no_default else f"{parameter.name}={parameter.default}")
+    return f"{factory.name}({', '.join(words)})"
+
+
+def parameterizations(_options: argparse.Namespace) -> int:
+    """List the spaces in which a picture can climb."""
+    return _list(registry().parameterizations(), Parameterization)
+
+
+def hosts(_options: argparse.Namespace) -> int:
+    """List the programs that dream."""
+    return _list(registry().hosts(), Host)
+
+
+def _list(records: Mapping[str, Any], kind: type) -> int:
+    rows = [(r.name, _origin(kind, r.name), r.summary) for r in records.values()]
+    table(rows, ("name", "from", "summary"))
+    return 0
+
+
+def networks(_options: argparse.Namespace) -> int:
+    """List the networks."""
+    rows = [
+        (
+            n.name,
+            _origin(Network, n.name),
+            "no" if n.weights is None else "once",
+            n.default_layer or "-",
+            n.summary,
+        )
+        for n in registry().networks().values()
+    ]
+    table(rows, ("network", "from", "download", "default layer", "summary"))
+    say("\nTheir layers: reverie networks show NAME. Own weights: --network NAME:FILE.")
+    return 0
+
+
+def show_network(options: argparse.Namespace) -> int:
+    """List a network's layers: name, channels, stride, receptive field."""
+    from reverie.networks.loading import load_network
+
+    with DownloadBar(options.name) as bar:
+        network = load_network(options.name, on_progress=bar.update)
+    names = {path: alias for alias, path in network.record.aliases.items()}
+    default = network.default_layer
+    rows = [
+        (
+            layer.name,
+            names.get(layer.name, "") + (" (default)" if layer.name == default else ""),
+            layer.kind,
+            str(layer.channels),
+            str(layer.stride or "-"),
+            str(layer.receptive_field or "-"),
+        )
+        for layer in network.layers.values()
+    ]
+    say(f"{network.record.summary} {network.record.source}\n")
+    table(rows, ("layer", "also", "kind", "channels", "stride px", "receptive field px"))
+    say("\n-: the whole picture, or unknown.")
+    return 0
+
+
+def fetch_network(options: argparse.Namespace) -> int:
+    """Download a network's weights, so that it dreams without a connection later."""
+    from reverie.networks.weights import fetch_weights
+
+    network = find("network", registry().networks(), options.name)
+    if network.weights is None:
+        say(f"{network.name} needs no download.")
+        return 0
+    with DownloadBar(network.name) as bar:
+        path = fetch_weights(network.weights(), on_progress=bar.update)
+    say(str(path), sys.stdout)
+    return 0
+
+
+def _origin(kind: type, name: str) -> str:
+    return registry().origins[kind, name]

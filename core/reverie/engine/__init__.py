@@ -1,0 +1,1 @@
+"""The engine: gradient ascent on a picture, with a frozen network."""

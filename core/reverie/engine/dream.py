@@ -1,0 +1,201 @@
+"""The algorithm of DeepDream, top to bottom: octaves, and steps up the gradient in each.
+
+Mordvintsev, Olah, Tyka 2015: the network stays fixed and the picture climbs the gradient of an
+objective. It starts small, so that large shapes come first; what was dreamed at one size is laid,
+as detail, on the sharp original at the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from reverie.engine.device import choose_device, own_grad_mode, says_out_of_memory
+from reverie.engine.gradient import normalize, smooth, smoothing_sigma
+from reverie.engine.jitter import Jitter, roll, unroll
+from reverie.engine.octaves import fit, octave_sizes, resize
+from reverie.engine.parameterization import move
+from reverie.engine.prepare import Climb, prepare
+from reverie.engine.selection import select
+from reverie.errors import Cancelled, ReverieError
+from reverie.image import to_mask, to_tensor
+from reverie.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+GREY_LEVELS = 255
+"""Step sizes are given on this scale; pictures are kept on 0..1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step that was taken, as `on_step` gets it; raise `Cancelled` there to end the dream."""
+
+    octave: int
+    """Which octave, from 1, the smallest."""
+    octaves: int
+    step: int
+    """Which step of this octave, from 1."""
+    steps: int
+    done: float
+    """How much of all the work is done, 0..1, measured in pixels."""
+    size: tuple[int, int]
+    """Height and width of this octave in px."""
+    values: Tensor
+    """The objective of each picture before this step, (N,), on the device."""
+    picture: Tensor
+    """The pictures now, (N, 3, H, W), at this octave's size; not to be changed."""
+    result: Callable[[], Tensor]
+    """Gives the pictures so far at their full size, in 0..1."""
+
+    @property
+    def value(self) -> float:
+        """The objective, averaged over the pictures; on a GPU, asking waits for it."""
+        return float(self.values.mean())
+
+    def preview(self, longest: int = 512) -> np.ndarray[Any, Any]:
+        """The first picture as it is now, (H, W, 3) uint8, its longer side at most `longest` px."""
+        picture = self.picture[:1]
+        if max(self.size) > longest:
+            picture = resize(picture, fit(self.size, longest))
+        levels = picture[0].permute(1, 2, 0).clamp(0, 1) * GREY_LEVELS
+        return levels.round().byte().cpu().numpy()
+
+
+OnStep = Callable[[Step], None]
+
+
+def dream(
+    image: Any,
+    recipe: Recipe | None = None,
+    *,
+    mask: Any = None,
+    device: str | torch.device = "auto",
+    on_step: OnStep | None = None,
+) -> Any:
+    """Dream on a picture.
+
+    Args:
+        image: a PIL image, a numpy array (H, W, 3) or a tensor (N, 3, H, W), see `reverie.image`;
+            left unchanged. The pictures of a batch are dreamed side by side, each as if alone.
+        recipe: what to do; by default the classic dream with the embedded network.
+        mask: where to dream, 0..1, (H, W) or (N, H, W) or a PIL image; where it is 0, the picture
+            stays bit for bit.
+        device: "auto", "cpu", "cuda", "mps", ...; a tensor on a GPU is dreamed on there.
+        on_step: called after every step; raise `Cancelled` from it to end the dream.
+    Returns:
+        The dream, of the kind and dtype of `image`, at its size or the recipe's.
+    Raises:
+        ImageError: `image` or `mask` is not a picture, is empty, or holds NaN.
+        ReverieError: network, layer, objective, device or memory is not to be had.
+        Cancelled: `on_step` raised it; its `image` is the dream so far.
+    Source: Mordvintsev, Olah, Tyka 2015, github.com/google/deepdream, dream.ipynb.
+    """
+    recipe = recipe or Recipe()
+    with own_grad_mode():
+        pixels, restore = to_tensor(image)
+        if device != "auto" or pixels.device.type == "cpu":
+            pixels = pixels.to(choose_device(device))
+        pixels = resize(pixels, fit((pixels.shape[2], pixels.shape[3]), recipe.size))
+        climb = prepare(recipe, pixels.device)
+        area = select(pixels, None if mask is None else to_mask(mask, pixels), climb.reach)
+        step = None
+        try:
+            for step in _ascend(area.pixels, area.mask, climb):
+                if on_step is not None:
+                    on_step(step)
+        except Cancelled as cancelled:
+            if step is not None:
+                cancelled.image = restore(area.lay_in(step.result()))
+                cancelled.done = step.done
+            raise
+        except RuntimeError as error:
+            if not says_out_of_memory(error):
+                raise
+            raise ReverieError(
+                f"{pixels.device} has not enough memory for a picture of {pixels.shape[3]} x "
+                f"{pixels.shape[2]} px; set a smaller size, or choose another device."
+            ) from error
+        return restore(pixels if step is None else area.lay_in(step.result()))
+
+
+def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
+    """DeepDream itself.
+
+    Args:
+        base: (N, 3, H, W) float32 in 0..1; left unchanged.
+        mask: (N or 1, 1, H, W) in 0..1, multiplied into every step; None is 1 everywhere.
+    """
+    recipe = climb.recipe
+    base, uncover = _cover(base, climb.smallest_side)
+    full = (base.shape[2], base.shape[3])
+    sizes = octave_sizes(full, recipe.octaves, recipe.octave_scale, climb.smallest_side)
+    work = recipe.steps * sum(height * width for height, width in sizes)
+    done = 0
+    jitter = Jitter(recipe.jitter, recipe.seed)
+    picture = resize(base, sizes[0])
+    detail = torch.zeros_like(picture)
+
+    for octave, size in enumerate(sizes, start=1):
+        original = resize(base, size)
+        if recipe.carry == "detail":
+            picture = original + resize(detail, size)
+        else:
+            picture = resize(picture, size)
+        where = 1 if mask is None else resize(_cover(mask, climb.smallest_side)[0], size)
+        latent = climb.space.encode(picture)
+
+        for step in range(1, recipe.steps + 1):
+            shift = jitter.shift()
+            values, gradient = climb.gradient(roll(picture, shift))
+            gradient = unroll(gradient, shift)
+            if recipe.smoothing:
+                sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
+                gradient = smooth(gradient, sigma)
+            motion = recipe.step_size / GREY_LEVELS * normalize(gradient, recipe.normalization)
+            latent, picture = move(climb.space, latent, picture, motion * where, clip=recipe.clip)
+
+            def result(picture: Tensor = picture, original: Tensor = original) -> Tensor:
+                if recipe.carry == "detail" and original.shape != base.shape:
+                    picture = base + resize(picture - original, full)
+                return uncover(resize(picture, full)).clamp(0, 1)
+
+            done += size[0] * size[1]
+            yield Step(
+                octave=octave,
+                octaves=len(sizes),
+                step=step,
+                steps=recipe.steps,
+                done=done / work,
+                size=size,
+                values=values,
+                picture=picture,
+                result=result,
+            )
+        detail = picture - original
+        _check(picture, octave)
+
+
+def _cover(image: Tensor, smallest: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Repeat the edges of a picture too small for the network, and say how to cut them off."""
+    height, width = image.shape[2:]
+    missing = (0, max(0, smallest - width), 0, max(0, smallest - height))
+    if not any(missing):
+        return image, lambda covered: covered
+    covered = functional.pad(image, missing, mode="replicate")
+    return covered, lambda covered: covered[:, :, :height, :width]
+
+
+def _check(picture: Tensor, octave: int) -> None:
+    """Once an octave, because on a GPU asking waits."""
+    if not torch.isfinite(picture).all():
+        raise ReverieError(
+            f"the dream ran out of the range of numbers in octave {octave}; "
+            "use precision float32 or a smaller step size."
+        )

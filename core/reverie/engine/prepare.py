@@ -1,0 +1,72 @@
+"""Turns a recipe into what a step needs: names become network, objective and space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reverie.engine.device import DTYPES, choose_precision
+from reverie.engine.gradient import image_gradient
+from reverie.grammar import parse_objective
+from reverie.networks.loading import load_network
+from reverie.objectives import layer
+from reverie.plugins import find, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+
+    from reverie.networks.loading import LoadedNetwork
+    from reverie.objectives import Objective
+    from reverie.recipe import Recipe
+    from reverie.types import Parameterization
+
+
+@dataclass(frozen=True)
+class Climb:
+    """A recipe made ready on a device."""
+
+    recipe: Recipe
+    space: Parameterization
+    gradient: Callable[[Tensor], tuple[Tensor, Tensor]]
+    """From pictures (N, 3, H, W) to the objective's values (N,) and its gradient."""
+    smallest_side: int
+    """px; a smaller picture shows the network nothing."""
+    reach: int
+    """px; how far from a pixel lies what its gradient depends on."""
+
+
+def prepare(recipe: Recipe, device: torch.device) -> Climb:
+    """Load and prepare what a recipe names.
+
+    Raises:
+        ReverieError: the network, a layer, the objective or the parameterization is unknown.
+    """
+    space = find("parameterization", registry().parameterizations(), recipe.parameterization)
+    network = load_network(recipe.network)
+    objective = _objective(recipe, network)
+    precision = choose_precision(recipe.precision, device)
+    prepared = network.prepare(objective.layers, device, DTYPES[precision])
+    return Climb(
+        recipe=recipe,
+        space=space,
+        gradient=lambda image: image_gradient(prepared, objective, image),
+        smallest_side=network.smallest_side(objective.layers),
+        reach=network.reach(objective.layers),
+    )
+
+
+def resolve(recipe: Recipe, device: torch.device) -> Recipe:
+    """Write out what a recipe leaves open, objective and precision, so that it can be repeated."""
+    return recipe.evolve(
+        objective=_objective(recipe, load_network(recipe.network)).text,
+        precision=choose_precision(recipe.precision, device),
+    )
+
+
+def _objective(recipe: Recipe, network: LoadedNetwork) -> Objective:
+    if not recipe.objective.strip():
+        return layer(network.default_layer)
+    return parse_objective(recipe.objective, registry().objectives())

@@ -1,0 +1,263 @@
+"""Loads networks by name, knows their layers, and runs them as far as the layers asked for."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import threading
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from reverie.engine.device import own_grad_mode
+from reverie.errors import NetworkError, WeightsError, unknown_name
+from reverie.networks import weights as weight_files
+from reverie.networks.folding import fold_batch_norm, replace_module
+from reverie.networks.layers import Layer, find_layers
+from reverie.objectives import INPUT
+from reverie.plugins import find, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from torch import Tensor
+
+    from reverie.types import Network
+
+_log = logging.getLogger(__name__)
+
+_KEPT = 2
+"""How many networks stay loaded; the largest of torchvision's take 2.5 GB."""
+_PREPARED = 4
+"""How many prepared copies of one network stay: a few objectives and devices."""
+_SMALLEST_SIDE = 32
+"""px; below this no usual network has anything left to see."""
+_UNKNOWN_REACH = 256
+"""px around a selection for networks whose receptive field is unknown or endless."""
+
+
+def load_network(
+    name: str, *, on_progress: Callable[[int, int | None], None] | None = None
+) -> LoadedNetwork:
+    """Load a network by its name in a recipe.
+
+    Args:
+        name: a registered network, or NAME:FILE to give it weights of your own.
+        on_progress: bytes so far and in all, while weights are downloaded.
+    Raises:
+        NetworkError: the name is unknown, or the network cannot take pictures.
+        WeightsError: its weights are missing, damaged or do not fit.
+    """
+    known, _, file = name.partition(":")
+    record = find("network", registry().networks(), known)
+    path = Path(file).expanduser() if file else None
+    if path is None and record.weights is not None:
+        path = weight_files.fetch_weights(record.weights(), on_progress=on_progress)
+    stamp = path.stat().st_mtime_ns if path is not None and path.exists() else 0
+    return _load(record, path, stamp)
+
+
+@lru_cache(maxsize=_KEPT)
+def _load(record: Network, path: Path | None, _stamp: int) -> LoadedNetwork:
+    with own_grad_mode(), torch.device("cpu"):  # not the caller's default device
+        try:
+            module = record.load(path).float().eval().requires_grad_(requires_grad=False)
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()
+            raise WeightsError(
+                f"the weights {str(path or 'of ' + record.name)!r} do not fit the network "
+                f"{record.name!r}: {' '.join(line.strip() for line in reason[:3])[:300]}"
+            ) from None
+        for part in module.modules():  # an in-place ReLU would change what a layer before it gave
+            if hasattr(part, "inplace"):
+                setattr(part, "inplace", False)  # noqa: B010 - nn.Module types attributes as tensors
+        return LoadedNetwork(record, module)
+
+
+class LoadedNetwork:
+    """A network in memory, frozen, float32 on the CPU.
+
+    Attributes:
+        record: the plug-in's description.
+        layers: its layers by name, in the order in which they run.
+    """
+
+    def __init__(self, record: Network, module: nn.Module) -> None:
+        self.record = record
+        self._module = module
+        self.layers: Mapping[str, Layer] = find_layers(module, record.window)
+        self._prepared = lru_cache(maxsize=_PREPARED)(self._prepare)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all weights, as hexadecimal digits: two networks that agree dream alike."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self._module.state_dict().items()):
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+            digest.update(value.contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    @property
+    def default_layer(self) -> str:
+        """The layer to dream when none is named: the record's, or a block at a stride of 16 px."""
+        if self.record.default_layer:
+            return self.layer(self.record.default_layer).name
+        mapped = [layer for layer in self.layers.values() if layer.stride]
+        middle = [layer for layer in mapped if layer.stride and layer.stride >= 16] or mapped  # noqa: PLR2004
+        blocks = [layer for layer in middle if "." not in layer.name] or middle
+        return (blocks or list(self.layers.values()))[len(blocks) // 2].name
+
+    def layer(self, name: str) -> Layer:
+        """Look up a layer by its name or alias.
+
+        Raises:
+            NetworkError: there is none; the sentence has the nearest right ones.
+        """
+        path = self.record.aliases.get(name, name)
+        if path in self.layers:
+            return self.layers[path]
+        remedy = f"List them with: reverie networks show {self.record.name}"
+        raise NetworkError(
+            unknown_name(
+                f"layer in {self.record.name!r}", name, [*self.layers, *self.record.aliases], remedy
+            )
+        )
+
+    def smallest_side(self, layers: Iterable[str]) -> int:
+        """How many px a picture needs in each direction so that these layers see anything."""
+        strides = [self.layer(name).stride or 1 for name in layers if name != INPUT]
+        return max([_SMALLEST_SIDE, *(2 * stride for stride in strides)])
+
+    def reach(self, layers: Iterable[str]) -> int:
+        """How many px around a pixel its gradient depends on: the largest receptive field.
+
+        Where that is the whole picture or unknown, 256 px.
+        """
+        fields = [self.layer(name).receptive_field for name in layers if name != INPUT]
+        return max([0, *(_UNKNOWN_REACH if field is None else field for field in fields)])
+
+    def prepare(
+        self, layers: Iterable[str], device: torch.device, dtype: torch.dtype
+    ) -> PreparedNetwork:
+        """Make the network ready to give these layers; kept, so that the next time is free."""
+        return self._prepared(frozenset(layers), device, dtype)
+
+    def _prepare(
+        self, layers: frozenset[str], device: torch.device, dtype: torch.dtype
+    ) -> PreparedNetwork:
+        wanted = {name: self.layer(name) for name in layers if name != INPUT}
+        with own_grad_mode():
+            module = self._share()
+            last = max((layer.order for layer in wanted.values()), default=-1)
+            for name, layer in self.layers.items():
+                is_leaf = not any(True for _ in module.get_submodule(name).children())
+                if is_leaf and layer.order > last:  # it will never run: let its memory go
+                    replace_module(module, name, nn.Identity())
+            fold_batch_norm(module, keep={layer.name for layer in wanted.values()})
+            module.to(device=device, dtype=dtype)
+            module.to(memory_format=torch.channels_last)
+        return PreparedNetwork(self.record, module, wanted, device, dtype)
+
+    def _share(self) -> nn.Module:
+        """Copy the modules but not the weights, which stay shared until they are converted."""
+        tensors = [*self._module.parameters(), *self._module.buffers()]
+        memo = {
+            id(t): nn.Parameter(t.detach(), requires_grad=False)
+            if isinstance(t, nn.Parameter)
+            else t.detach()
+            for t in tensors
+        }
+        return copy.deepcopy(self._module, memo)
+
+
+class _SeenEnough(Exception):  # noqa: N818 - it ends a forward pass, nothing failed
+    """Raised inside the network by the hook of the last layer asked for."""
+
+
+class PreparedNetwork:
+    """Gives the activations of some layers; runs no further than the deepest of them."""
+
+    def __init__(
+        self,
+        record: Network,
+        module: nn.Module,
+        layers: Mapping[str, Layer],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._module = module
+        self._layers = layers
+        self._window = record.window
+        self._dtype = dtype
+        self._mean = torch.tensor(record.mean, device=device, dtype=torch.float32).view(1, 3, 1, 1)
+        self._std = torch.tensor(record.std, device=device, dtype=torch.float32).view(1, 3, 1, 1)
+        self._seen: dict[str, Tensor] = {}
+        self._lock = threading.Lock()  # the hooks write into one place
+        by_path: dict[str, list[str]] = {}
+        for name, layer in layers.items():
+            by_path.setdefault(layer.name, []).append(name)
+        self._count = len(by_path)
+        for path in by_path:
+            module.get_submodule(path).register_forward_hook(self._keep(path))
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        """Run the network on pictures.
+
+        Args:
+            image: (N, 3, H, W) float32 in 0..1, on the network's device.
+        Returns:
+            For each layer its activations (N, C, H', W') in float32, and the image as `INPUT`.
+        """
+        normal = (image - self._mean) / self._std
+        windows = normal if self._window is None else _cut(normal, self._window)
+        count = len(windows) // len(image)
+        with self._lock:
+            try:
+                if self._layers:
+                    self._module(windows.to(self._dtype, memory_format=torch.channels_last))
+            except _SeenEnough:
+                pass
+            seen, self._seen = self._seen, {}
+        given = {INPUT: image}
+        for name, layer in self._layers.items():
+            if layer.name not in seen:
+                raise NetworkError(f"the network never ran its layer {layer.name!r}.")
+            given[name] = _as_map(seen[layer.name].float(), layer.channel_axis, count)
+        return given
+
+    def _keep(self, path: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            if path in self._seen:  # a module that runs twice counts the first time
+                return
+            is_last = len(self._seen) + 1 == self._count
+            # A later module may add to this tensor in place (ResNet does): keep it as it is now.
+            self._seen[path] = output if is_last else output.clone()
+            if is_last:
+                raise _SeenEnough
+
+        return hook
+
+
+def _cut(image: Tensor, window: int) -> Tensor:
+    """Cut (N, C, H, W) into (N * count, C, window, window), going round at the edges."""
+    height, width = image.shape[2:]
+    rows, columns = -(-height // window), -(-width // window)
+    row = torch.arange(rows * window, device=image.device) % height
+    column = torch.arange(columns * window, device=image.device) % width
+    cut = image[:, :, row][:, :, :, column]
+    cut = cut.reshape(*image.shape[:2], rows, window, columns, window).permute(0, 2, 4, 1, 3, 5)
+    return cut.flatten(0, 2)
+
+
+def _as_map(activation: Tensor, channel_axis: int, count: int) -> Tensor:
+    """Bring any layer's output to (N, C, H, W), stacking `count` windows of a picture in H."""
+    activation = activation.movedim(channel_axis, 1)
+    activation = activation[(..., *[None] * (4 - activation.ndim))]
+    if count == 1:
+        return activation
+    stacked = activation.reshape(-1, count, *activation.shape[1:])
+    return stacked.transpose(1, 2).flatten(2, 3)

@@ -1,0 +1,179 @@
+"""torchvision's classification networks, each with its own ImageNet weights.
+
+The names stand here, so that listing them does not import torchvision (two seconds); a test
+compares them with what torchvision has. Default layers are those of known looks, else middle blocks
+that dream objects rather than textures.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from reverie.errors import WeightsError
+from reverie.networks.weights import WeightsSource, load_weights
+from reverie.types import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FAMILIES: tuple[tuple[str, str, str], ...] = (
+    # names, default layer, paper
+    ("alexnet", "features.9", "Krizhevsky 2014"),
+    ("convnext_base convnext_large convnext_small convnext_tiny", "features.5", "Liu et al. 2022"),
+    (
+        "densenet121 densenet161 densenet169 densenet201",
+        "features.denseblock3",
+        "Huang et al. 2017",
+    ),
+    (
+        (
+            "efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 "
+            "efficientnet_b5 efficientnet_b6 efficientnet_b7"
+        ),
+        "features.5",
+        "Tan, Le 2019",
+    ),
+    ("efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s", "features.5", "Tan, Le 2021"),
+    ("googlenet", "inception4c", "Szegedy et al. 2015"),
+    ("inception_v3", "Mixed_6b", "Szegedy et al. 2016"),
+    ("maxvit_t", "blocks.2", "Tu et al. 2022"),
+    ("mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3", "layers.11", "Tan et al. 2019"),
+    ("mobilenet_v2", "features.13", "Sandler et al. 2018"),
+    ("mobilenet_v3_large mobilenet_v3_small", "features.10", "Howard et al. 2019"),
+    (
+        (
+            "regnet_x_16gf regnet_x_1_6gf regnet_x_32gf regnet_x_3_2gf regnet_x_400mf "
+            "regnet_x_800mf regnet_x_8gf regnet_y_128gf regnet_y_16gf regnet_y_1_6gf "
+            "regnet_y_32gf regnet_y_3_2gf regnet_y_400mf regnet_y_800mf regnet_y_8gf"
+        ),
+        "trunk_output.block3",
+        "Radosavovic et al. 2020",
+    ),
+    ("resnet101 resnet152 resnet18 resnet34 resnet50", "layer3", "He et al. 2016"),
+    ("resnext101_32x8d resnext101_64x4d resnext50_32x4d", "layer3", "Xie et al. 2017"),
+    (
+        "shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0",
+        "stage3",
+        "Ma et al. 2018",
+    ),
+    ("squeezenet1_0", "features.10", "Iandola et al. 2016"),
+    ("squeezenet1_1", "features.10", "Iandola et al. 2016"),
+    ("swin_b swin_s swin_t", "features.5", "Liu et al. 2021"),
+    ("swin_v2_b swin_v2_s swin_v2_t", "features.5", "Liu et al. 2022"),
+    (
+        "vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn",
+        "relu4_3",
+        "Simonyan, Zisserman 2015",
+    ),
+    (
+        "vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32",
+        "encoder.layers.encoder_layer_6",
+        "Dosovitskiy 2021",
+    ),
+    ("wide_resnet101_2 wide_resnet50_2", "layer3", "Zagoruyko, Komodakis 2016"),
+)
+
+_FIRE = {"squeezenet1_0": (3, 4, 5, 7, 8, 9, 10, 12), "squeezenet1_1": (3, 4, 6, 7, 9, 10, 11, 12)}
+"""Where SqueezeNet's fire2 to fire9 stand in `features`."""
+_VGG = {"11": (1, 1, 2, 2, 2), "13": (2,) * 5, "16": (2, 2, 3, 3, 3), "19": (2, 2, 4, 4, 4)}
+"""How many convolutions each block of VGG has."""
+_WINDOW = {
+    "maxvit_t": 224,
+    "vit_b_16": 224,
+    "vit_b_32": 224,
+    "vit_h_14": 518,
+    "vit_l_16": 224,
+    "vit_l_32": 224,
+}
+"""Sides in px of the pictures that networks of one size take, with their default weights."""
+
+
+def networks() -> Iterator[Network]:
+    """All of them, without importing torchvision."""
+    for names, layer, paper in _FAMILIES:
+        for name in names.split():
+            aliases = _aliases(name)
+            yield Network(
+                name=name,
+                summary=f"torchvision's {name}, trained on ImageNet ({paper}).",
+                load=partial(_load, name),
+                weights=partial(_weights, name),
+                default_layer=_last_of_block(name, layer, aliases),
+                aliases=aliases,
+                window=_WINDOW.get(name),
+                source="https://github.com/pytorch/vision",
+                license="BSD-3-Clause; weights trained on ImageNet",
+            )
+
+
+def _aliases(name: str) -> dict[str, str]:
+    """The names that the papers gave to layers which torchvision only numbers."""
+    if name in _FIRE:
+        return {f"fire{i}": f"features.{at}" for i, at in enumerate(_FIRE[name], 2)}
+    if not name.startswith("vgg"):
+        return {}
+    stages = 3 if name.endswith("_bn") else 2  # convolution, (BatchNorm,) ReLU
+    aliases, at = {}, 0
+    for block, count in enumerate(_VGG[name[3:5]], 1):
+        for convolution in range(1, count + 1):
+            aliases[f"conv{block}_{convolution}"] = f"features.{at}"
+            aliases[f"relu{block}_{convolution}"] = f"features.{at + stages - 1}"
+            at += stages
+        aliases[f"pool{block}"] = f"features.{at}"
+        at += 1
+    return aliases
+
+
+def _last_of_block(name: str, layer: str, aliases: dict[str, str]) -> str:
+    """VGG 11 and 13 have no relu4_3: take the last ReLU of that block."""
+    if name.startswith("vgg") and layer not in aliases:
+        return max(alias for alias in aliases if alias.startswith(layer[:-1]))
+    return layer
+
+
+def _weights(name: str) -> WeightsSource:
+    from torchvision.models import get_model_weights
+
+    return WeightsSource.from_url(get_model_weights(name).DEFAULT.url)
+
+
+def _load(name: str, path: Path | None) -> nn.Module:
+    if path is None:
+        raise WeightsError(f"{name}: no weights were given; use --network {name}:FILE.")
+    state = load_weights(path)
+    options: dict[str, Any] = _options(name, state)
+    module = _build(name, options)
+    head = _head(module)
+    if f"{head}.weight" in state and (classes := len(state[f"{head}.weight"])) != 1000:  # noqa: PLR2004
+        module = _build(name, {**options, "num_classes": classes})
+    module.load_state_dict(state, assign=True)
+    return module
+
+
+def _build(name: str, options: dict[str, Any]) -> nn.Module:
+    from torchvision.models import get_model
+
+    with torch.device("meta"):  # no memory and no random numbers: the weights follow
+        module: nn.Module = get_model(name, weights=None, **options)
+    return module
+
+
+def _options(name: str, state: dict[str, Any]) -> dict[str, Any]:
+    if name not in {"googlenet", "inception_v3"}:
+        return {}
+    # As torchvision does for its own weights: they expect -1..1, and may bring auxiliary heads.
+    has_aux = any(key.lower().startswith("aux") for key in state)
+    return {"transform_input": True, "aux_logits": has_aux, "init_weights": False}
+
+
+def _head(module: nn.Module) -> str:
+    """The last layer, which has one output for each class."""
+    heads: list[str] = [
+        n for n, m in module.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))
+    ]
+    return heads[-1]

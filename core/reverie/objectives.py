@@ -1,0 +1,162 @@
+"""Objectives: what a dream climbs, as one small algebra (lucid's), and the built-in terms.
+
+An objective turns the activations of some layers into one value for each picture; the engine
+climbs it. Terms combine with + and -, and with numbers by *. Regularizers are objectives that one
+subtracts. Values are means, not sums, so that weights mean the same at every size of picture.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec
+
+from reverie.errors import ObjectiveError
+from reverie.types import ObjectiveFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+P = ParamSpec("P")
+
+INPUT = "input"
+"""The name under which objectives find the picture itself, (N, 3, H, W) in 0..1."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Something to climb; add, subtract, and multiply by numbers to combine.
+
+    >>> str(layer("eyes") - 0.5 * channel("creatures", 7))
+    'layer("eyes") - 0.5*channel("creatures", 7)'
+    """
+
+    layers: frozenset[str]
+    """The layers it looks at; `INPUT` is the picture itself."""
+    value: Callable[[Mapping[str, Tensor]], Tensor]
+    """From activations, each (N, C, H, W) float32, to one value for each picture: (N,)."""
+    text: str = ""
+    """How a recipe writes it; an `ObjectiveFactory` fills it in."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __add__(self, other: Objective) -> Objective:
+        return _combine(self, other, 1, "+")
+
+    def __sub__(self, other: Objective) -> Objective:
+        return _combine(self, other, -1, "-")
+
+    def __mul__(self, weight: float) -> Objective:
+        if not isinstance(weight, (int, float)):
+            return NotImplemented
+        return Objective(
+            self.layers,
+            lambda activations: weight * self.value(activations),
+            f"{weight!r}*{_grouped(self.text)}",
+        )
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Objective:
+        return self * -1
+
+
+def _combine(left: Objective, right: Objective, sign: int, symbol: str) -> Objective:
+    if not isinstance(right, Objective):
+        return NotImplemented
+    return Objective(
+        left.layers | right.layers,
+        lambda activations: left.value(activations) + sign * right.value(activations),
+        f"{left.text} {symbol} {_grouped(right.text)}",
+    )
+
+
+def _grouped(text: str) -> str:
+    """Put parentheses around a sum; a product or a single call needs none."""
+    is_one_term = re.fullmatch(r'([\d.e+-]+\*)*\w+\(("[^"]*"|[^()"])*\)', text)
+    return text if is_one_term else f"({text})"
+
+
+def objective(summary: str) -> Callable[[Callable[P, Objective]], ObjectiveFactory[P]]:
+    """Make a factory, named like the function, of a function that gives an `Objective`.
+
+    >>> @objective("The contrast inside a layer.")
+    ... def contrast(name: str) -> Objective:
+    ...     return Objective(frozenset({name}), lambda a: a[name].var(dim=(1, 2, 3)))
+    >>> contrast("eyes").text
+    'contrast("eyes")'
+    """
+
+    def decorate(make: Callable[P, Objective]) -> ObjectiveFactory[P]:
+        return ObjectiveFactory(name=make.__name__, summary=summary, make=make)
+
+    return decorate
+
+
+@objective("Whatever a layer sees, more of it: the classic dream.")
+def layer(name: str) -> Objective:
+    """Half the mean of a layer's squared activations.
+
+    Its gradient at the layer is the activations themselves, over their number.
+    Source: Mordvintsev, Olah, Tyka 2015, dream.ipynb, objective_L2.
+    """
+    return Objective(frozenset({name}), lambda a: a[name].square().mean(dim=(1, 2, 3)) / 2)
+
+
+@objective("The mean of a layer: strong and weak features are raised alike.")
+def mean(name: str) -> Objective:
+    """The mean of a layer's activations. Source: TensorFlow's DeepDream tutorial, calc_loss."""
+    return Objective(frozenset({name}), lambda a: a[name].mean(dim=(1, 2, 3)))
+
+
+@objective("One feature of a layer: eyes only, or petals only.")
+def channel(name: str, index: int) -> Objective:
+    """The mean of one channel, 0 for the first. Source: lucid, optvis/objectives.py, channel."""
+    return Objective(frozenset({name}), lambda a: _channel(a[name], name, index).mean(dim=(1, 2)))
+
+
+@objective("One feature at one place of the picture.")
+def neuron(name: str, index: int, x: float = 0.5, y: float = 0.5) -> Objective:
+    """One channel where `x` and `y`, 0..1 from left and top, fall; the centre by default.
+
+    Source: Erhan et al. 2009, Visualizing Higher-Layer Features of a Deep Network, section 4.
+    """
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ObjectiveError(f"neuron: x={x}, y={y} is outside 0..1, left to right, top to bottom.")
+
+    def value(activations: Mapping[str, Tensor]) -> Tensor:
+        feature = _channel(activations[name], name, index)
+        height, width = feature.shape[1:]
+        return feature[:, min(int(y * height), height - 1), min(int(x * width), width - 1)]
+
+    return Objective(frozenset({name}), value)
+
+
+def _channel(activation: Tensor, name: str, index: int) -> Tensor:
+    count = activation.shape[1]
+    if not 0 <= index < count:
+        raise ObjectiveError(f"channel: {index} is outside 0..{count - 1} of layer {name!r}.")
+    return activation[:, index]
+
+
+@objective("How rough the picture is; subtract it for smoother dreams.")
+def total_variation() -> Objective:
+    """The mean absolute difference of neighbouring pixels, on the scale 0..1.
+
+    Anisotropic, and a mean where the paper has a sum.
+    Source: Rudin, Osher, Fatemi 1992; Mahendran, Vedaldi 2015, section 3.2 with beta = 1.
+    """
+
+    def value(activations: Mapping[str, Tensor]) -> Tensor:
+        image = activations[INPUT]
+        down = image.diff(dim=2).abs().sum(dim=(1, 2, 3))
+        right = image.diff(dim=3).abs().sum(dim=(1, 2, 3))
+        return (down + right) / image[0].numel()
+
+    return Objective(frozenset({INPUT}), value)
+
+
+BUILT_IN = (layer, mean, channel, neuron, total_variation)

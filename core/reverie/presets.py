@@ -1,0 +1,174 @@
+"""The known looks, named after their sources, with the exact numbers of their code.
+
+Step sizes were converted to grey levels: a step of s in ImageNet-normalised units is 58 s (the mean
+standard deviation 0.226 times 255), one on the scale -1..1 is 127.5 s.
+"""
+
+from __future__ import annotations
+
+from reverie.recipe import Recipe
+from reverie.types import Preset
+
+_GOOGLE = "google/deepdream, dream.ipynb, 2015"
+_TRAINED_ANEW = (
+    "; torchvision's GoogLeNet, used here, was trained anew and grows other shapes from the same "
+    "settings."
+)
+_NOT_BVLC = "The original dreams with BVLC GoogLeNet" + _TRAINED_ANEW
+_NOT_5H = "The original dreams with Inception5h" + _TRAINED_ANEW
+_NOT_PLACES = (
+    "The original dreams with a ResNet50 trained on places (Places365); the one used here was "
+    "trained on objects (ImageNet)."
+)
+
+_GORDICALEKSA = Recipe(
+    network="vgg16",
+    objective="relu4_3",
+    octave_scale=1.8,
+    step_size=5.2,
+    carry="picture",
+    normalization="std",
+    smoothing=0.5,
+)
+
+BUILT_IN = (
+    Preset(
+        name="classic",
+        summary="The dream of 2015, with whatever network you like.",
+        recipe=Recipe(),
+        source=_GOOGLE,
+    ),
+    Preset(
+        name="google-deepdream",
+        summary="Animals, eyes and pagodas out of clouds.",
+        recipe=Recipe(network="googlenet", objective="inception4c"),
+        source=_GOOGLE,
+        notice=_NOT_BVLC,
+    ),
+    Preset(
+        name="google-impressionist",
+        summary="Brush strokes and ripples: a low layer paints over everything.",
+        recipe=Recipe(network="googlenet", objective="inception3b.branch3.0"),
+        source=_GOOGLE,
+        notice=_NOT_BVLC,
+    ),
+    Preset(
+        name="dogslug",
+        summary="The first TensorFlow notebook: every form grows a face.",
+        recipe=Recipe(network="googlenet", objective="inception4c", jitter=256, clip=False),
+        source="tensorflow/examples, r1 deepdream.ipynb",
+        notice=_NOT_5H,
+    ),
+    Preset(
+        name="tensorflow-tutorial",
+        summary="Soft, swirling, woven: two middle layers of Inception V3 for 250 steps.",
+        recipe=Recipe(
+            network="inception_v3",
+            objective="mean(Mixed_6a) + mean(Mixed_6c)",
+            octaves=5,
+            octave_scale=1.3,
+            steps=50,
+            step_size=1.275,
+            jitter=256,
+            carry="picture",
+            normalization="std",
+        ),
+        source="TensorFlow's DeepDream tutorial",
+        notice="The original ends 1.69 times larger than the picture and shrinks it again; this "
+        "ends at its size.",
+    ),
+    Preset(
+        name="keras",
+        summary="Four layers of Inception V3 at once: dense ornament.",
+        recipe=Recipe(
+            network="inception_v3",
+            objective="layer(Mixed_6b) + 1.5*layer(Mixed_6c) + 2*layer(Mixed_6d) "
+            "+ 2.5*layer(Mixed_6e)",
+            octaves=3,
+            steps=20,
+            step_size=1.275,
+            jitter=0,
+            clip=False,
+        ),
+        source="keras.io, deep_dream.py",
+        notice="The original leaves out a border of 2 cells and stops an octave at loss 15.",
+    ),
+    Preset(
+        name="gordicaleksa",
+        summary="Strong, soft-edged shapes of VGG16, whole picture carried from octave to octave.",
+        recipe=_GORDICALEKSA,
+        source="gordicaleksa/pytorch-deepdream",
+    ),
+    Preset(
+        name="gordicaleksa-high-level",
+        summary="Deep layer of a ResNet50 in eleven octaves: whole scenes.",
+        recipe=_GORDICALEKSA.evolve(
+            network="resnet50", objective="layer4", octaves=11, octave_scale=1.3, jitter=34
+        ),
+        source="gordicaleksa/pytorch-deepdream",
+        notice=_NOT_PLACES,
+    ),
+    Preset(
+        name="gordicaleksa-low-level",
+        summary="Low layer of a ResNet50, 30 steps in eleven octaves: geometric texture.",
+        recipe=_GORDICALEKSA.evolve(
+            network="resnet50",
+            objective="layer2",
+            octaves=11,
+            octave_scale=1.3,
+            steps=30,
+            jitter=150,
+        ),
+        source="gordicaleksa/pytorch-deepdream",
+        notice=_NOT_PLACES,
+    ),
+    Preset(
+        name="deepdream-video",
+        summary="Half the steps and wider octaves: mild enough for every frame of a film.",
+        recipe=Recipe(network="googlenet", objective="inception4c", octave_scale=1.5, steps=5),
+        source="graphific/DeepDreamVideo, its code's defaults",
+        notice=_NOT_BVLC,
+    ),
+    Preset(
+        name="crowsonkb",
+        summary="Two octaves to each doubling, gentle steps, colours left free: fine and deep.",
+        recipe=Recipe(
+            network="googlenet",
+            objective="inception4a",
+            octaves=7,
+            octave_scale=2**0.5,
+            step_size=1.0,
+            clip=False,
+        ),
+        source="crowsonkb/deep_dream",
+        notice=_NOT_BVLC,
+    ),
+    Preset(
+        name="mlx-subtle",
+        summary="VGG16, fewer and smaller steps, blurred: shapes that hide in the picture.",
+        recipe=_GORDICALEKSA.evolve(steps=8, step_size=4.0, smoothing=0.8, jitter=24),
+        source="DeepDream-MLX, terminal interface",
+    ),
+    Preset(
+        name="mlx-bold",
+        summary="VGG16, two layers, more and larger steps: everything turns to ornament.",
+        recipe=_GORDICALEKSA.evolve(
+            objective="relu3_3 + relu4_3",
+            octaves=5,
+            octave_scale=1.6,
+            steps=14,
+            step_size=6.9,
+            smoothing=0.35,
+            jitter=24,
+        ),
+        source="DeepDream-MLX, terminal interface",
+    ),
+    Preset(
+        name="mlx-sharp",
+        summary="VGG16, less blur and closer octaves: crisp lines.",
+        recipe=_GORDICALEKSA.evolve(
+            octaves=5, octave_scale=1.5, steps=16, step_size=5.8, smoothing=0.3, jitter=20
+        ),
+        source="DeepDream-MLX, terminal interface",
+    ),
+)

@@ -1,0 +1,74 @@
+"""The record in every picture that reverie writes: its recipe, resolved, and what computed it.
+
+picture/ stores the text in PNG, JPEG, TIFF and WebP; this file says what the text means.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reverie import __version__
+from reverie.errors import RecipeError
+from reverie.picture import read_record
+from reverie.recipe import Recipe
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+"""File names that may hold a record; any other is read as JSON."""
+
+
+def write_record(recipe: Recipe, *, digest: str, device: str, done: float = 1.0) -> str:
+    """Write down how a picture was made, as JSON.
+
+    Args:
+        recipe: resolved, so that nothing is left to a later release's choice.
+        digest: the network's weights, SHA-256 in hexadecimal digits.
+        device: where it was computed; another device may give other bytes.
+        done: how much of the dream was done when the user stopped it, 0..1.
+    """
+    name, _, file = recipe.network.partition(":")
+    if file:  # a published picture should not tell where its maker keeps files
+        recipe = recipe.evolve(network=f"{name}:{Path(file).name}")
+    record: dict[str, Any] = {
+        "reverie": __version__,
+        "recipe": json.loads(recipe.to_json()),
+        "network_sha256": digest,
+        "device": device,
+    }
+    if done < 1:
+        record["stopped_at"] = round(done, 3)
+    return json.dumps(record, ensure_ascii=False)
+
+
+def read_recipe(path: Path) -> tuple[Recipe, str | None]:
+    """Read a recipe from a JSON file, or from a picture that was made with one.
+
+    Returns:
+        The recipe, and the SHA-256 of the network's weights if a picture says it.
+    Raises:
+        RecipeError: there is none in it, or it is not valid.
+        ImageError: the picture cannot be read.
+    """
+    if path.suffix.lower() in PICTURES:
+        text = read_record(path)
+        if text is None:
+            raise RecipeError(f"{path} holds no recipe; it was not written by reverie.")
+    else:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise RecipeError(f"the recipe {path} cannot be read: {reason}.") from None
+    return parse_record(text)
+
+
+def parse_record(text: str) -> tuple[Recipe, str | None]:
+    """Read a recipe from the text of a record, or from a recipe's own JSON."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None
+    if isinstance(data, dict) and isinstance(data.get("recipe"), dict):
+        return Recipe.from_json(json.dumps(data["recipe"])), data.get("network_sha256")
+    return Recipe.from_json(text), None

@@ -1,0 +1,131 @@
+"""The records that plug-ins hand over, one for each hook in hookspecs.py.
+
+All are frozen, keyword-only and light: a record describes, and loads what it describes when called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from reverie.networks.weights import WeightsSource
+    from reverie.objectives import Objective
+    from reverie.recipe import Recipe
+    from reverie.settings import Setting
+
+P = ParamSpec("P")
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's pictures, red green blue in 0..1; torchvision's networks expect it."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Their standard deviation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A trained network to dream with; given by `reverie_networks`."""
+
+    name: str
+    """What `--network` and `Recipe.network` say: "embedded", "googlenet"."""
+    summary: str
+    """One sentence for lists and tooltips."""
+    load: Callable[[Path | None], nn.Module]
+    """Build the module from a weights file; None where `weights` is None and it has its own."""
+    weights: Callable[[], WeightsSource] | None = None
+    """Says where its own weights are downloaded from; None if it brings them."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Subtracted from a picture in 0..1, red green blue, before the first layer."""
+    std: tuple[float, float, float] = IMAGENET_STD
+    """Divided by after that."""
+    default_layer: str = ""
+    """The layer to dream when a recipe names none; "" takes a middle one."""
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Other names for layers: {"relu4_3": "features.22"}."""
+    window: int | None = None
+    """Side in px of the only picture size it takes (vision transformers); None takes any size."""
+    source: str = ""
+    """Paper, author or address."""
+    license: str = ""
+    """Licence of the weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveFactory(Generic[P]):
+    """Makes objectives of one kind from their arguments; given by `reverie_objectives`.
+
+    Call it to get an `Objective` whose text is the call, so that a recipe can hold it.
+    """
+
+    name: str
+    """What a recipe writes before the parenthesis: `layer`."""
+    summary: str
+    """One sentence: what a dream with it shows."""
+    make: Callable[P, Objective]
+    """From strings and numbers to an objective; its signature is the grammar's."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Objective:
+        """Make the objective, and write its call down as its text."""
+        words = [_literal(value) for value in args]
+        words += [f"{key}={_literal(value)}" for key, value in kwargs.items()]
+        return replace(self.make(*args, **kwargs), text=f"{self.name}({', '.join(words)})")
+
+
+def _literal(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameterization:
+    """The space in which a picture climbs; given by `reverie_parameterizations`.
+
+    The gradient is carried from the picture to the latent through `decode`, and a step is measured
+    by how far it moves the *picture*, so that a step size means the same in every space.
+    """
+
+    name: str
+    """What `Recipe.parameterization` says."""
+    summary: str
+    """One sentence for lists and tooltips."""
+    encode: Callable[[Tensor], Tensor]
+    """From pictures (N, 3, H, W) float32 to a latent of any shape (N, ...)."""
+    decode: Callable[[Tensor, tuple[int, int]], Tensor]
+    """From a latent and the picture's (H, W) back; differentiable, and undoes `encode`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A look with a name; given by `reverie_presets`."""
+
+    name: str
+    """What `--preset` says."""
+    summary: str
+    """What the pictures look like, in one sentence."""
+    recipe: Recipe
+    source: str = ""
+    """Whose look it is: project, paper, file."""
+    notice: str = ""
+    """Shown when it is used: what is not exactly as in the source, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """A program that people make pictures in; given by `reverie_hosts`."""
+
+    name: str
+    """"gimp", "comfyui", "command-line"."""
+    summary: str
+    """What a user of that program gets."""
+    control: Callable[[Setting], Any]
+    """From a `Setting` to the host's own control, with its default, limits and help."""
+    to_image: Callable[[Any], Tensor]
+    """From the host's picture to (N, 3, H, W) float32 in 0..1."""
+    from_image: Callable[[Tensor, Any], Any]
+    """Back again, given the host's original picture (for its alpha, type and metadata)."""
+    doctor: Callable[[], Iterable[str]] | None = None
+    """One sentence with a remedy for each fault of the installation; none if all is well."""
