@@ -34,7 +34,7 @@ def reverie_objectives() -> Iterable[ObjectiveFactory[Any]]:
 
 @hookimpl
 def reverie_parameterizations() -> Iterable[Parameterization]:
-    """Pixels and the Fourier space."""
+    """Pixels."""
     from reverie.engine import parameterization
 
     return parameterization.BUILT_IN

@@ -54,7 +54,7 @@ def _libraries() -> Iterator[str]:
 
 
 def _device() -> Iterator[str]:
-    from reverie.engine.device import choose_device, choose_precision
+    from reverie.device import choose_device, choose_precision
 
     device = choose_device("auto")
     yield f"{FINE}dreams on {device} in {choose_precision('auto', device)}"

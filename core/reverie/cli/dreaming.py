@@ -13,7 +13,7 @@ from tqdm import tqdm
 from reverie.cli.host import from_image, to_image
 from reverie.cli.options import chosen
 from reverie.cli.speech import DownloadBar, say
-from reverie.engine.device import choose_device
+from reverie.device import choose_device
 from reverie.engine.dream import Step
 from reverie.engine.dream import dream as dream_on
 from reverie.engine.prepare import resolve

@@ -7,6 +7,7 @@ as detail, on the sharp original at the next.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reverie.engine.device import choose_device, own_grad_mode, says_out_of_memory
+from reverie.device import choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.gradient import normalize, smooth, smoothing_sigma
 from reverie.engine.jitter import Jitter, roll, unroll
 from reverie.engine.octaves import fit, octave_sizes, resize
@@ -28,6 +29,8 @@ from reverie.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
+
+_log = logging.getLogger(__name__)
 
 GREY_LEVELS = 255
 """Step sizes are given on this scale; pictures are kept on 0..1."""
@@ -107,7 +110,8 @@ def dream(
         area = select(pixels, None if mask is None else to_mask(mask, pixels), climb.reach)
         step = None
         try:
-            for step in _ascend(area.pixels, area.mask, climb):
+            steps = _ascend(area.pixels, area.mask, climb) if area.pixels.numel() else ()
+            for step in steps:
                 if on_step is not None:
                     on_step(step)
         except Cancelled as cancelled:
@@ -122,7 +126,19 @@ def dream(
                 f"{pixels.device} has not enough memory for a picture of {pixels.shape[3]} x "
                 f"{pixels.shape[2]} px; set a smaller size, or choose another device."
             ) from error
-        return restore(pixels if step is None else area.lay_in(step.result()))
+        result = pixels if step is None else area.lay_in(step.result())
+        if torch.equal(result, pixels):
+            _log.warning("%s", _why_unchanged(recipe, mask))
+        return restore(result)
+
+
+def _why_unchanged(recipe: Recipe, mask: Any) -> str:
+    if mask is not None:
+        return "nothing changed: the mask is 0 wherever the objective could climb."
+    return (
+        f"nothing changed: on this picture the objective {recipe.objective!r} has no gradient; "
+        "a silent channel wakes up when its layer is named before the ReLU."
+    )
 
 
 def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:

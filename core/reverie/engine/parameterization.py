@@ -1,4 +1,4 @@
-"""The built-in spaces in which a picture climbs: its pixels, or its Fourier coefficients."""
+"""The spaces in which a picture climbs: its pixels, or what a plug-in offers."""
 
 from __future__ import annotations
 
@@ -15,46 +15,7 @@ PIXELS = Parameterization(
     decode=lambda latent, _size: latent,
 )
 
-_COLOR_ROOT = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
-"""Square root of the covariance of ImageNet's colours (lucid, optvis/param/color.py)."""
-
-
-def _color_root(like: Tensor) -> Tensor:
-    root = torch.tensor(_COLOR_ROOT, device=like.device, dtype=like.dtype)
-    longest: Tensor = torch.linalg.vector_norm(root, dim=0).max()
-    return root / longest
-
-
-def _falloff(size: tuple[int, int], like: Tensor) -> Tensor:
-    """One over the frequency, as in natural pictures: (H, W // 2 + 1)."""
-    height, width = size
-    down = torch.fft.fftfreq(height, device=like.device, dtype=like.dtype)[:, None]
-    across = torch.fft.rfftfreq(width, device=like.device, dtype=like.dtype)[None]
-    return 1 / torch.hypot(down, across).clamp_min(1 / max(size))
-
-
-def _to_fourier(image: Tensor) -> Tensor:
-    size = (image.shape[2], image.shape[3])
-    colors = torch.einsum("dc,nchw->ndhw", torch.linalg.inv(_color_root(image)), image - 0.5)
-    spectrum = torch.fft.rfft2(colors, norm="ortho") / _falloff(size, image)
-    return torch.view_as_real(spectrum)
-
-
-def _from_fourier(latent: Tensor, size: tuple[int, int]) -> Tensor:
-    spectrum = torch.view_as_complex(latent) * _falloff(size, latent)
-    colors = torch.fft.irfft2(spectrum, s=size, norm="ortho")
-    return torch.einsum("cd,ndhw->nchw", _color_root(latent), colors) + 0.5
-
-
-FOURIER = Parameterization(
-    name="fourier",
-    summary="Fourier coefficients with decorrelated colours: large smooth shapes first.",
-    encode=_to_fourier,
-    decode=_from_fourier,
-)
-"""Olah, Mordvintsev, Schubert 2017, Feature Visualization, section "Preconditioning"."""
-
-BUILT_IN = (PIXELS, FOURIER)
+BUILT_IN = (PIXELS,)
 
 
 def move(

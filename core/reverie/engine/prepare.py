@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reverie.engine.device import DTYPES, choose_precision
+from reverie.device import DTYPES, choose_precision
 from reverie.engine.gradient import image_gradient
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from reverie.engine.device import own_grad_mode
+from reverie.device import own_grad_mode
 from reverie.errors import NetworkError, WeightsError, unknown_name
 from reverie.networks import weights as weight_files
 from reverie.networks.folding import fold_batch_norm, replace_module

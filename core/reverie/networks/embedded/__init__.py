@@ -1,7 +1,7 @@
 """The embedded network: it dreams right after installation, without a download.
 
 Made for dreaming: an even-sized stem and average pools leave no checkerboard, and every stage ends
-in a linear map to one feature a channel. Its card, README.md in this folder, says how it was trained.
+in a linear map to one feature a channel. README.md in this folder says how it was trained.
 """
 
 from __future__ import annotations

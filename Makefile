@@ -1,0 +1,40 @@
+# make dream   set up, dream with the embedded network, write dream.png
+# make test    set up with the test extras, run everything that CI runs
+# PYTHON=python3.12 chooses the interpreter, VENV=folder the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: dream test check bench gallery clean
+
+dream: $(VENV)/.installed
+	$(BIN)/reverie dream core/reverie/samples/sky.jpg --output dream.png --overwrite
+	@echo "Look at $(CURDIR)/dream.png"
+
+test: $(VENV)/.installed-tests check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-tests
+	$(BIN)/python tests/bench/steps.py
+
+gallery: $(VENV)/.installed-tests
+	$(BIN)/python tests/gallery/build.py docs/gallery
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-tests: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dream.png

@@ -1,0 +1,164 @@
+"""A kit for authors of plug-ins: one call checks that an adapter keeps the contract.
+
+    from reverie.testing import check_host
+    def test_my_host():
+        check_host("mine", my_picture)
+
+Each check raises `AssertionError` with a sentence that says what is wrong; no framework is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from reverie.device import own_grad_mode
+from reverie.engine.dream import dream
+from reverie.engine.gradient import image_gradient
+from reverie.engine.prepare import prepare
+from reverie.grammar import parse_objective
+from reverie.networks.loading import load_network
+from reverie.plugins import find, registry
+from reverie.recipe import Recipe, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_CPU = torch.device("cpu")
+_SIZE = (67, 93)
+"""Height and width in px of test pictures: odd, and no multiple of any stride."""
+
+
+def check_network(name: str) -> None:
+    """Check a network: it lists layers, its default layer dreams, and twice the same.
+
+    Args:
+        name: as a recipe says it.
+    Raises:
+        AssertionError: with the fault.
+        ReverieError: it cannot be found or loaded.
+    """
+    network = load_network(name)
+    _require(network.layers, f"{name}: no layer gives a tensor that could be dreamed")
+    layer = network.layer(network.default_layer)
+    _require(layer.channels > 0, f"{name}: the default layer {layer.name!r} has no channels")
+    recipe = Recipe(network=name, octaves=1, steps=2, precision="float32")
+    picture = _picture(2)
+    first, second = (dream(picture, recipe, device=_CPU) for _ in range(2))
+    _require(torch.isfinite(first).all(), f"{name}: the dream holds NaN")
+    _require(not torch.equal(first, picture), f"{name}: the dream changes nothing")
+    _require(torch.equal(first, second), f"{name}: the same recipe gave two different dreams")
+
+
+def check_objective(text: str, network: str = "embedded") -> None:
+    """Check an objective: one finite value a picture, and three steps raise it.
+
+    Args:
+        text: as a recipe writes it: "contrast(eyes)".
+        network: the network whose layers it names.
+    Raises:
+        AssertionError: with the fault.
+    """
+    objective = parse_objective(text, registry().objectives())
+    again = parse_objective(objective.text, registry().objectives())
+    _require(again.text == objective.text, f"{text}: its text {objective.text!r} reads differently")
+    picture = _picture(2)
+    with own_grad_mode():
+        prepared = load_network(network).prepare(objective.layers, _CPU, torch.float32)
+        values, gradient = image_gradient(prepared, objective, picture)
+    _require(values.shape == (2,), f"{text}: gives {tuple(values.shape)}, not one value a picture")
+    _require(torch.isfinite(values).all(), f"{text}: gives {values.tolist()}")
+    _require(torch.isfinite(gradient).all(), f"{text}: its gradient holds NaN")
+    seen: list[float] = []
+    recipe = Recipe(
+        network=network, objective=text, octaves=1, steps=4, jitter=0, precision="float32"
+    )
+    dream(picture, recipe, device=_CPU, on_step=lambda step: seen.append(step.value))
+    _require(seen[-1] > seen[0], f"{text}: did not rise in three steps: {seen}")
+
+
+def check_parameterization(name: str) -> None:
+    """Check a parameterization: it gives a picture back, and a dream in it changes the picture.
+
+    Raises:
+        AssertionError: with the fault.
+    """
+    space = find("parameterization", registry().parameterizations(), name)
+    picture = _picture(2).mul(0.8).add(0.1)
+    with own_grad_mode():
+        given_back = space.decode(space.encode(picture), _SIZE)
+    _require(given_back.shape == picture.shape, f"{name}: gives {tuple(given_back.shape)} back")
+    worst = float((given_back - picture).abs().max())
+    _require(worst < 0.5 / 255, f"{name}: a picture comes back changed by {worst * 255:.2f} levels")
+    recipe = Recipe(parameterization=name, octaves=1, steps=2, precision="float32")
+    dreamed = dream(picture, recipe, device=_CPU)
+    _require(torch.isfinite(dreamed).all(), f"{name}: the dream holds NaN")
+    _require(not torch.equal(dreamed, picture), f"{name}: the dream changes nothing")
+
+
+def check_host(name: str, *pictures: Any) -> None:
+    """Check a host: every setting has a control, and pictures survive the way in and out.
+
+    Args:
+        name: as `reverie hosts` lists it.
+        pictures: pictures of the host's own kind; odd sizes and alpha are worth trying.
+    Raises:
+        AssertionError: with the fault.
+    """
+    host = find("host", registry().hosts(), name)
+    for setting in settings():
+        control = host.control(setting)
+        _require(control is not None, f"{name}: the setting {setting.name!r} has no control")
+    for picture in pictures:
+        image = host.to_image(picture)
+        _require(
+            image.ndim == 4 and image.shape[1] == 3 and image.dtype is torch.float32,  # noqa: PLR2004
+            f"{name}: to_image gives {tuple(image.shape)} {image.dtype}, not (N, 3, H, W) float32",
+        )
+        low, high = float(image.min()), float(image.max())
+        _require(low >= 0 and high <= 1, f"{name}: to_image gives {low}..{high}, not 0..1")
+        again = host.to_image(host.from_image(image, picture))
+        _require(again.shape == image.shape, f"{name}: a picture comes back as {again.shape}")
+        worst = float((again - image).abs().max())
+        _require(worst <= 1 / 255, f"{name}: colours come back changed by {worst * 255:.1f} levels")
+
+
+def check_preset(name: str) -> None:
+    """Check a preset: its objective can be read, and its network and layers are there.
+
+    A network that would have to be downloaded is not loaded.
+
+    Raises:
+        AssertionError: with the fault.
+        ReverieError: a name is unknown.
+    """
+    preset = find("preset", registry().presets(), name)
+    known, _, file = preset.recipe.network.partition(":")
+    network = find("network", registry().networks(), known)
+    find("parameterization", registry().parameterizations(), preset.recipe.parameterization)
+    if preset.recipe.objective:
+        parse_objective(preset.recipe.objective, registry().objectives())
+    _require(preset.summary, f"{name}: says nothing about its look")
+    if network.weights is None or file:
+        with own_grad_mode():
+            prepare(preset.recipe, _CPU)
+
+
+def _picture(count: int) -> Tensor:
+    """Smooth coloured waves, another for each picture."""
+    height, width = _SIZE
+    row = torch.linspace(0, 3 * math.pi, height)[:, None]
+    column = torch.linspace(0, 5 * math.pi, width)[None]
+    waves = [
+        torch.sin(row * (1 + n / 3) + k) * torch.cos(column - k)
+        for n in range(count)
+        for k in range(3)
+    ]
+    return torch.stack(waves).view(count, 3, height, width) * 0.4 + 0.5
+
+
+def _require(holds: object, fault: str) -> None:
+    if not holds:
+        raise AssertionError(fault)

@@ -1,0 +1,52 @@
+"""Pictures and networks that tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+SHARED = Path(os.environ.get("REVERIE_SHARED", Path(__file__).parents[2] / "shared"))
+"""Real photos and a real network, not part of the repository; tests that need them skip without."""
+
+
+def shared(name: str) -> Path:
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"{path} is not here; set REVERIE_SHARED to the folder that has it")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's caches, or reaches the network."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    monkeypatch.setenv("REVERIE_OFFLINE", "1")
+    monkeypatch.delenv("REVERIE_WEIGHTS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def squeezenet() -> str:
+    """A real ImageNet network, as a recipe names it."""
+    return f"squeezenet1_0:{shared('networks/squeezenet1_0.fp16.safetensors')}"
+
+
+@pytest.fixture(scope="session")
+def photo() -> Image.Image:
+    """A real photo of clouds, 256 px wide."""
+    picture = Image.open(shared("photos/sky1024px.jpg")).convert("RGB")
+    return picture.resize((256, 144), Image.Resampling.LANCZOS)
+
+
+@pytest.fixture(scope="session")
+def picture() -> torch.Tensor:
+    """A small picture of coloured waves, (1, 3, 71, 97), 0.1..0.9: odd sides, nothing flat."""
+    row = np.linspace(0, 9, 71)[:, None]
+    column = np.linspace(0, 14, 97)[None]
+    waves = [np.sin(row + k) * np.cos(column * (1 + k / 5)) for k in range(3)]
+    return torch.from_numpy(np.stack(waves)[None]).float() * 0.4 + 0.5
