@@ -1,0 +1,360 @@
+"""Finds, fetches and loads the weights of networks.
+
+Weights are data here and never code: a file is read without running what it may contain, and a
+downloaded one only after its checksum is right. What a network makes of them is its own matter.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import struct
+import sys
+import tarfile
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from reverie.errors import WeightsError
+from reverie.networks.download import by_hand, check_url, download, file_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.[^./]*$")
+"""torch.hub's convention: the file's name ends in the first digits of its SHA-256."""
+_ZIP = b"PK\x03\x04"
+"""How files of torch.save begin."""
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How they began before PyTorch 1.6: its magic number, pickled."""
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Under which key training scripts put the weights."""
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before each name."""
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.PickleError,
+    struct.error,
+)
+"""What reading a damaged file may raise, wherever the damage is."""
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where a network's own weights are downloaded from.
+
+    Raises:
+        WeightsError: an unsafe address, or no checksum.
+    """
+
+    url: str
+    """https://download.pytorch.org/models/googlenet-1378be20.pth"""
+    sha256: str
+    """The file's SHA-256 in hexadecimal, or its first 8 digits or more."""
+
+    def __post_init__(self) -> None:
+        check_url(self.url)
+        if not re.fullmatch(r"[0-9a-fA-F]{8,64}", self.sha256):
+            raise WeightsError(
+                f"sha256: {self.sha256!r} is not 8 to 64 hexadecimal digits; "
+                f"give those that `sha256sum` prints for {self.url}."
+            )
+        if not re.fullmatch(r"\w[\w.+ -]*\.\w+", self._name):
+            raise WeightsError(
+                f"{self.url!r} does not end in a file name such as network-1378be20.pth; "
+                "give the address of the file itself."
+            )
+
+    @classmethod
+    def from_url(cls, url: str) -> WeightsSource:
+        """Take the checksum from the file's name, as torch.hub does.
+
+        >>> WeightsSource.from_url("https://example.org/googlenet-1378be20.pth").sha256
+        '1378be20'
+        """
+        check_url(url)
+        if found := _HASH.search(urlsplit(url).path):
+            return cls(url, found[1])
+        raise WeightsError(
+            f"{url!r} has no checksum in its name, as network-1378be20.pth has; "
+            "use WeightsSource(url, sha256)."
+        )
+
+    @property
+    def file_name(self) -> str:
+        """The name on disk; it has the checksum, so that two networks never share it.
+
+        >>> WeightsSource("https://example.org/model.safetensors", "1378be20ab").file_name
+        'model-1378be20.safetensors'
+        """
+        digits = self.sha256[:8].lower()
+        if digits in self._name:
+            return self._name
+        path = PurePosixPath(self._name)
+        return f"{path.stem}-{digits}{path.suffix}"
+
+    @property
+    def _name(self) -> str:
+        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+
+
+def weights_folders() -> tuple[Path, ...]:
+    """Where weights are looked for, in order; downloads go to the first.
+
+    Those in REVERIE_WEIGHTS (separated as in PATH), then the folder of torch.hub, which torchvision
+    uses as well: a network that either has downloaded is there for both. TORCH_HOME and
+    XDG_CACHE_HOME move that one.
+    """
+    own = os.environ.get("REVERIE_WEIGHTS", "").split(os.pathsep)
+    folders = [*(Path(folder) for folder in own if folder.strip()), _hub_folder() / "checkpoints"]
+    return tuple(dict.fromkeys(folder.expanduser().absolute() for folder in folders))
+
+
+def _hub_folder() -> Path:
+    """What torch.hub.get_dir gives, without importing torch for it."""
+    if hub := sys.modules.get("torch.hub"):
+        return Path(hub.get_dir())  # a program may have called torch.hub.set_dir
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", str(Path(cache, "torch")))) / "hub"
+
+
+def find_weights(source: WeightsSource) -> Path | None:
+    """Look for weights that are on this machine already.
+
+    Returns:
+        The first file in `weights_folders` whose checksum is right; None if there is no file.
+    Raises:
+        WeightsError: there are only files with a wrong checksum, or that cannot be read. They are
+            left alone: we may not be the ones who put them there.
+    """
+    damaged = []
+    for folder in weights_folders():
+        path = folder / source.file_name
+        if not path.is_file():
+            continue
+        if (digest := _known_digest(path)).startswith(source.sha256.lower()):
+            return path
+        damaged.append(
+            f"{path} is damaged or another file: its SHA-256 is {digest[: len(source.sha256)]}, "
+            f"not {source.sha256}; delete it, and it is downloaded again."
+        )
+        _log.warning(damaged[-1])
+    if damaged:
+        raise WeightsError(damaged[0])
+    return None
+
+
+def fetch_weights(
+    source: WeightsSource,
+    *,
+    on_progress: Callable[[int, int | None], None] | None = None,
+    offline: bool = False,
+) -> Path:
+    """Find weights, or download them into the first of `weights_folders`.
+
+    Args:
+        source: which; its checksum is verified in any case.
+        on_progress: bytes so far and in all (None while that is not known); not called where
+            nothing is downloaded. What it raises ends the download, which a later one resumes.
+        offline: do not download; REVERIE_OFFLINE=1 says so for all.
+    Raises:
+        WeightsError: they are not here and cannot be downloaded; the sentence has the address and
+            the path for doing it by hand.
+    """
+    if found := find_weights(source):
+        return found
+    target = weights_folders()[0] / source.file_name
+    if offline or _is_offline():
+        why = "downloads are switched off" if offline else "REVERIE_OFFLINE is set"
+        raise WeightsError(
+            f"{source.file_name} is not on this machine and {why}; "
+            f"{by_hand(source.url, target)}, or allow the download."
+        )
+    download(source.url, target, source.sha256, on_progress)
+    return target
+
+
+def _is_offline() -> bool:
+    return os.environ.get("REVERIE_OFFLINE", "").lower() not in {"", "0", "false", "no", "off"}
+
+
+def _known_digest(path: Path) -> str:
+    try:
+        status = path.stat()
+        return _digest_once(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error.strerror or error}; check its permissions."
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _digest_once(path: Path, _size: int, _mtime: int) -> str:
+    """Hash a file when it is new or has changed: 2.5 GB take seconds, and each dream asks."""
+    return file_digest(path)
+
+
+def load_weights(path: Path | str) -> dict[str, Tensor]:
+    """Read a file of weights, whichever of its usual forms it has.
+
+    safetensors or torch.save, told apart by content; a state dict, or a training checkpoint that
+    has one under "state_dict", "model_state_dict" or "model"; with or without "module." before each
+    name. Nothing that the file contains is run.
+
+    Returns:
+        Names to tensors on the CPU, floating ones as float32, ready for `load_state_dict`. Those
+        from `weights_folders` may be mapped from the file and cost memory only when used.
+    Raises:
+        WeightsError: it is missing, damaged, unsafe, or something else.
+    """
+    import torch
+
+    path = Path(path).expanduser()
+    kind = _kind(path)
+    with torch.inference_mode(mode=False), torch.no_grad():
+        content = _read_safetensors(path) if kind == "safetensors" else _read_torch(path, kind)
+        return _as_float(_without_prefix(_state_dict(content, path)), is_mapped=_is_ours(path))
+
+
+def _kind(path: Path) -> str:
+    """Tell by a file's first bytes what it is: "safetensors", "zip" or "legacy"."""
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder; give the file with the weights in it.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise WeightsError(f"there is no file {str(path)!r}; check the path.") from None
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not head:
+        raise WeightsError(f"{path} is empty; download or save it again.")
+    if head.startswith(_ZIP):
+        return "zip"
+    if head.startswith(_LEGACY) and not tarfile.is_tarfile(path):  # PyTorch < 2.6 would run a tar
+        return "legacy"
+    if head[8:9] == b"{":  # after the length of the header
+        return "safetensors"
+    raise WeightsError(
+        f"{path} ({size} bytes, begins with {head[:16]!r}) is no file of weights; "
+        "those of torch.save (.pth, .pt) and .safetensors can be read."
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, *_DAMAGE) as error:
+        raise _damaged(path, error) from None
+
+
+def _read_torch(path: Path, kind: str) -> object:
+    import torch
+
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")  # what they say, our sentences say better
+            # PyTorch maps zip files only, by path only, and takes any *.safetensors at its word.
+            can_map = kind == "zip" and path.suffix != ".safetensors"
+            return torch.load(
+                path if can_map else file, map_location="cpu", weights_only=True, mmap=can_map
+            )
+    except pickle.UnpicklingError as error:
+        if refused := re.search(r"(?:GLOBAL|[Cc]lass|function) ([\w.]*\w)", str(error)):
+            raise WeightsError(
+                f"{path} holds more than tensors ({refused[1]}), which may run code when it is "
+                "read, and was refused; if you trust who made it, save the weights alone: "
+                "torch.save(model.state_dict(), FILE)."
+            ) from None
+        raise _damaged(path, error) from None
+    except _DAMAGE as error:
+        if "TorchScript" in str(error):
+            raise WeightsError(
+                f"{path} is a TorchScript program, not weights; save the weights alone: "
+                "torch.save(model.state_dict(), FILE)."
+            ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: BaseException) -> WeightsError:
+    reason = " ".join((str(error) or type(error).__name__).split()).split(". ")[0][:120]
+    return WeightsError(
+        f"{path} is damaged, incomplete or no file of weights ({reason}); "
+        "download or save it again."
+    )
+
+
+def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    """Unwrap a checkpoint until names and tensors are there."""
+    import torch
+
+    seen = content
+    while isinstance(seen, dict):
+        if seen and all(
+            isinstance(name, str) and isinstance(value, torch.Tensor)
+            for name, value in seen.items()
+        ):
+            return {name: value.detach() for name, value in seen.items()}
+        inner = [seen[key] for key in _WRAPPERS if isinstance(seen.get(key), dict)]
+        if not inner:
+            break
+        seen = inner[0]
+    raise WeightsError(
+        f"{path} holds {_in_words(seen)}, not the weights of a network; "
+        "save them as: torch.save(model.state_dict(), FILE)."
+    )
+
+
+def _in_words(content: Any) -> str:
+    if isinstance(content, dict):
+        keys = [repr(key) for key in content]
+        return f"a dict of {', '.join(keys[:5]) or 'nothing'}{', ...' if keys[5:] else ''}"
+    return f"a {type(content).__name__}"
+
+
+def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES * 2:  # either may be around the other
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _as_float(state: dict[str, Tensor], *, is_mapped: bool) -> dict[str, Tensor]:
+    """Make floating tensors float32, and copy all unless they may stay mapped from the file."""
+    import torch
+
+    return {
+        name: value.to(torch.float32 if value.is_floating_point() else None, copy=not is_mapped)
+        for name, value in state.items()
+    }
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the file is only ever replaced whole.
+
+    A user's own file may be written over while the network is in use; reading a mapping of it then
+    would end the program, not raise an error.
+    """
+    return path.absolute().parent in weights_folders()
