@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reverie import Cancelled, Recipe, ReverieError, Step, dream
+from reverie.device import choose_device, choose_precision
+from reverie.engine import dream as engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QUICK = Recipe(octaves=2, steps=2, precision="float32")
+
+
+def test_the_objective_rises_in_every_octave(photo: Image.Image, squeezenet: str) -> None:
+    values: dict[int, list[float]] = {}
+    recipe = Recipe(network=squeezenet, octaves=3, steps=4, precision="float32")
+    dream(photo, recipe, on_step=lambda s: values.setdefault(s.octave, []).append(s.value))
+    assert [len(each) for each in values.values()] == [4, 4, 4]
+    assert all(each[-1] > 1.2 * each[0] for each in values.values())
+
+
+def test_bf16_climbs_as_well_as_float32(photo: Image.Image) -> None:
+    reached = {}
+    for precision in ("float32", "bf16"):
+        steps: list[Step] = []
+        recipe = Recipe(octaves=2, steps=6, precision=precision)
+        dream(photo, recipe, on_step=steps.append, device="cpu")
+        reached[precision] = steps[-1].value
+    assert reached["bf16"] > 0.85 * reached["float32"]
+
+
+@pytest.mark.parametrize("guard", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_it_dreams_alike_in_any_grad_mode(picture: torch.Tensor, guard: Callable[[], Any]) -> None:
+    expected = dream(picture, QUICK)
+    with guard():
+        inside = dream(picture.clone(), QUICK)
+    assert torch.equal(inside, expected)
+    assert not inside.requires_grad
+
+
+def test_a_network_loaded_inside_inference_mode_dreams(picture: torch.Tensor) -> None:
+    from reverie.networks import loading
+
+    loading._load.cache_clear()
+    with torch.inference_mode():
+        first = dream(picture, QUICK)
+    assert torch.equal(first, dream(picture, QUICK))
+
+
+def test_the_same_recipe_gives_the_same_bytes(picture: torch.Tensor) -> None:
+    assert torch.equal(dream(picture, QUICK), dream(picture, QUICK))
+
+
+def test_another_seed_gives_another_picture(picture: torch.Tensor) -> None:
+    assert not torch.equal(dream(picture, QUICK), dream(picture, QUICK.evolve(seed=1)))
+
+
+def test_ambient_state_is_neither_used_nor_changed(picture: torch.Tensor) -> None:
+    expected = dream(picture, QUICK)
+    before = picture.clone()
+    torch.manual_seed(99)
+    state = torch.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            ambient = dream(picture, QUICK)
+            assert torch.is_autocast_enabled("cpu")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(ambient, expected)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(picture, before)
+
+
+def test_pictures_of_a_batch_are_dreamed_as_if_alone(picture: torch.Tensor) -> None:
+    other = picture.flip(3) * 0.7
+    together = dream(torch.cat([picture, other]), QUICK)
+    alone = torch.cat([dream(picture, QUICK), dream(other, QUICK)])
+    # Batched convolutions round differently, and a dream magnifies that: most pixels agree.
+    assert float((together - alone).abs().median()) < 1 / 255
+
+
+def test_one_step_moves_the_picture_by_the_step_size(picture: torch.Tensor) -> None:
+    recipe = Recipe(octaves=1, steps=1, step_size=2.0, clip=False)
+    moved = dream(picture, recipe)
+    assert float((moved - picture).abs().mean()) * 255 == pytest.approx(2.0, rel=0.01)
+
+
+def test_carrying_the_picture_is_softer_than_carrying_detail(photo: Image.Image) -> None:
+    def sharpness(carry: str) -> float:
+        recipe = Recipe(octaves=3, steps=1, step_size=0.01, carry=carry)
+        return float(np.abs(np.diff(np.asarray(dream(photo, recipe), float), axis=1)).mean())
+
+    original = float(np.abs(np.diff(np.asarray(photo, float), axis=1)).mean())
+    assert sharpness("detail") == pytest.approx(original, rel=0.05)
+    assert sharpness("picture") < 0.9 * original
+
+
+def test_smoothing_gives_smoother_dreams(picture: torch.Tensor) -> None:
+    def roughness(smoothing: float) -> float:
+        change = dream(picture, QUICK.evolve(smoothing=smoothing)) - picture
+        return float(change.diff(dim=3).abs().mean() / change.abs().mean())
+
+    assert roughness(2.0) < 0.5 * roughness(0.0)
+
+
+def test_outside_a_mask_every_bit_stays(picture: torch.Tensor) -> None:
+    mask = torch.zeros(71, 97)
+    mask[20:50, 30:60] = 1
+    mask[20:50, 60:64] = 0.1
+    dreamed = dream(picture, QUICK, mask=mask)
+    change = (dreamed - picture).abs().amax(dim=1)[0]
+    assert float(change[mask == 0].max()) == 0
+    assert float(change[mask == 1].mean()) > 4 * float(change[mask == 0.1].mean()) > 0
+
+
+def test_a_mask_of_zeros_changes_nothing_and_says_so(
+    picture: torch.Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert torch.equal(dream(picture, QUICK, mask=torch.zeros(71, 97)), picture)
+    assert "the mask is 0" in caplog.text
+
+
+def test_a_silent_objective_says_so(picture: torch.Tensor, caplog: pytest.LogCaptureFixture) -> None:
+    recipe = QUICK.evolve(objective="0*layer(eyes)")
+    assert torch.equal(dream(picture, recipe), picture)
+    assert "has no gradient" in caplog.text
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 200), (33, 7), (64, 64)])
+def test_pictures_of_any_shape_dream(size: tuple[int, int]) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    dreamed = dream(array, QUICK)
+    assert dreamed.shape == array.shape
+    assert not np.array_equal(dreamed, array)
+
+
+def test_a_size_in_the_recipe_sets_the_longest_side(photo: Image.Image) -> None:
+    dreamed = dream(photo, QUICK.evolve(size=100))
+    assert dreamed.size == (100, 56)
+
+
+def test_steps_tell_where_the_dream_is(picture: torch.Tensor) -> None:
+    steps: list[Step] = []
+    dream(picture, QUICK, on_step=steps.append)
+    assert [(s.octave, s.octaves, s.step, s.steps) for s in steps] == [
+        (1, 2, 1, 2),
+        (1, 2, 2, 2),
+        (2, 2, 1, 2),
+        (2, 2, 2, 2),
+    ]
+    assert steps[-1].done == pytest.approx(1)
+    assert 0 < steps[0].done < steps[1].done < steps[2].done
+    assert steps[0].size == (51, 69)
+    assert steps[-1].preview(48).shape == (35, 48, 3)
+    assert steps[-1].preview().shape == (71, 97, 3)
+    assert steps[-1].preview().dtype == np.uint8
+
+
+def test_cancelling_keeps_the_dream_so_far(picture: torch.Tensor) -> None:
+    array = (picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+
+    def stop(step: Step) -> None:
+        if step.octave == 1 and step.step == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled) as caught:
+        dream(array, QUICK, on_step=stop)
+    so_far = caught.value.image
+    assert so_far.shape == array.shape
+    assert so_far.dtype == np.uint8
+    assert not np.array_equal(so_far, array)
+    assert 0 < caught.value.done < 1
+
+
+def test_other_errors_from_on_step_pass_through(picture: torch.Tensor) -> None:
+    def fail(_step: Step) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        dream(picture, QUICK, on_step=fail)
+
+
+def test_the_result_of_the_last_step_is_the_dream(picture: torch.Tensor) -> None:
+    steps: list[Step] = []
+    dreamed = dream(picture, QUICK, on_step=steps.append)
+    assert torch.equal(steps[-1].result(), dreamed)
+
+
+def test_a_layer_that_is_not_there_is_answered_with_the_nearest(picture: torch.Tensor) -> None:
+    with pytest.raises(ReverieError, match=r"layer in 'embedded' 'eyez'; did you mean 'eyes'"):
+        dream(picture, Recipe(objective="eyez"))
+
+
+def test_a_network_that_is_not_there_is_answered_with_the_nearest(picture: torch.Tensor) -> None:
+    with pytest.raises(ReverieError, match="did you mean 'googlenet'"):
+        dream(picture, Recipe(network="googelnet"))
+
+
+def test_too_little_memory_is_said_in_a_sentence(
+    picture: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ascend(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB")
+
+    monkeypatch.setattr(engine, "_ascend", ascend)
+    with pytest.raises(ReverieError, match="not enough memory for a picture of 97 x 71 px"):
+        dream(picture, QUICK)
+
+
+def test_a_dream_that_leaves_the_numbers_is_said_in_a_sentence(picture: torch.Tensor) -> None:
+    with pytest.raises(ReverieError, match="ran out of the range of numbers in octave 1"):
+        dream(picture, QUICK.evolve(objective="1e30*layer(eyes)*1e30"))
+
+
+def test_unknown_and_absent_devices_are_named() -> None:
+    with pytest.raises(ReverieError, match=r"'gpu' is unknown; allowed: auto, cpu, cuda"):
+        choose_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ReverieError, match="'cuda' is not available"):
+            choose_device("cuda")
+
+
+def test_precision_is_what_was_asked_for() -> None:
+    cpu = torch.device("cpu")
+    assert choose_precision("float32", cpu) == "float32"
+    assert choose_precision("bf16", cpu) == "bf16"
+    assert choose_precision("auto", cpu) in {"float32", "bf16"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_on_a_gpu_it_dreams_the_same_twice(picture: torch.Tensor) -> None:
+    first = dream(picture, QUICK, device="cuda")
+    assert torch.equal(first, dream(picture, QUICK, device="cuda"))
+    assert not torch.equal(first, picture)
