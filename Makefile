@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: dream test check bench gallery clean
 
 dream: $(VENV)/.installed
-	$(BIN)/reverie dream core/reverie/samples/sky.jpg --output dream.png --overwrite
+	$(BIN)/reverie dream core/reverie/samples/sky.jpg --preset vivid --output dream.png --overwrite
 	@echo "Look at $(CURDIR)/dream.png"
 
 test: $(VENV)/.installed-tests check

@@ -39,6 +39,30 @@ BUILT_IN = (
         source=_GOOGLE,
     ),
     Preset(
+        name="vivid",
+        summary="Large, solid, colourful creatures: smoothed gradients and one octave more.",
+        recipe=Recipe(octaves=5, smoothing=0.2),
+        source="reverie",
+    ),
+    Preset(
+        name="subtle",
+        summary="A breath of eyes: the picture stays what it is, until one looks twice.",
+        recipe=Recipe(steps=5, step_size=0.8),
+        source="reverie",
+    ),
+    Preset(
+        name="eyes",
+        summary="Nothing but eyes, each in its own ripples.",
+        recipe=Recipe(objective="eyes", smoothing=0.2),
+        source="reverie",
+    ),
+    Preset(
+        name="relief",
+        summary="Painted relief: raised outlines and rings, from the two lowest layers.",
+        recipe=Recipe(objective="outlines + rings", octaves=3, octave_scale=1.8, step_size=1.0),
+        source="reverie",
+    ),
+    Preset(
         name="google-deepdream",
         summary="Animals, eyes and pagodas out of clouds.",
         recipe=Recipe(network="googlenet", objective="inception4c"),

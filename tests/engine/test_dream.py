@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from reverie import Cancelled, Recipe, ReverieError, Step, dream
 from reverie.device import choose_device, choose_precision
@@ -13,6 +12,8 @@ from reverie.engine import dream as engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from PIL import Image
 
 QUICK = Recipe(octaves=2, steps=2, precision="float32")
 
@@ -62,9 +63,12 @@ def test_another_seed_gives_another_picture(picture: torch.Tensor) -> None:
 
 
 def test_ambient_state_is_neither_used_nor_changed(picture: torch.Tensor) -> None:
+    from reverie.networks import loading
+
     expected = dream(picture, QUICK)
     before = picture.clone()
     torch.manual_seed(99)
+    loading._load.cache_clear()
     state = torch.get_rng_state()
     torch.set_default_dtype(torch.float64)
     try:
@@ -93,7 +97,7 @@ def test_one_step_moves_the_picture_by_the_step_size(picture: torch.Tensor) -> N
 
 
 def test_carrying_the_picture_is_softer_than_carrying_detail(photo: Image.Image) -> None:
-    def sharpness(carry: str) -> float:
+    def sharpness(carry: Literal["detail", "picture"]) -> float:
         recipe = Recipe(octaves=3, steps=1, step_size=0.01, carry=carry)
         return float(np.abs(np.diff(np.asarray(dream(photo, recipe), float), axis=1)).mean())
 
@@ -127,7 +131,9 @@ def test_a_mask_of_zeros_changes_nothing_and_says_so(
     assert "the mask is 0" in caplog.text
 
 
-def test_a_silent_objective_says_so(picture: torch.Tensor, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_silent_objective_says_so(
+    picture: torch.Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
     recipe = QUICK.evolve(objective="0*layer(eyes)")
     assert torch.equal(dream(picture, recipe), picture)
     assert "has no gradient" in caplog.text

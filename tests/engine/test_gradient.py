@@ -49,9 +49,7 @@ def test_smoothing_grows_over_an_octave_as_in_its_source() -> None:
 
 def test_the_gradient_is_the_slope_of_the_objective(picture: torch.Tensor) -> None:
     objective = layer("eyes")
-    network = load_network("embedded").prepare(
-        objective.layers, torch.device("cpu"), torch.float32
-    )
+    network = load_network("embedded").prepare(objective.layers, torch.device("cpu"), torch.float32)
     value, gradient = image_gradient(network, objective, picture)
     direction = gradient / gradient.norm()
     step = 2e-3

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from reverie.device import DTYPES, choose_precision
 from reverie.engine.gradient import image_gradient
+from reverie.engine.tiles import Gradient, tiled
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
 from reverie.objectives import layer
 from reverie.plugins import find, registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from torch import Tensor
 
@@ -30,8 +29,8 @@ class Climb:
 
     recipe: Recipe
     space: Parameterization
-    gradient: Callable[[Tensor], tuple[Tensor, Tensor]]
-    """From pictures (N, 3, H, W) to the objective's values (N,) and its gradient."""
+    gradient: Gradient
+    """The objective's, in tiles where a picture is large."""
     smallest_side: int
     """px; a smaller picture shows the network nothing."""
     reach: int
@@ -49,12 +48,20 @@ def prepare(recipe: Recipe, device: torch.device) -> Climb:
     objective = _objective(recipe, network)
     precision = choose_precision(recipe.precision, device)
     prepared = network.prepare(objective.layers, device, DTYPES[precision])
+
+    def whole(image: Tensor) -> tuple[Tensor, Tensor]:
+        return image_gradient(prepared, objective, image)
+
+    reach = network.reach(objective.layers)
+    gradient: Gradient = whole
+    if objective.is_local:
+        gradient = tiled(whole, halo=reach, stride=network.stride(objective.layers))
     return Climb(
         recipe=recipe,
         space=space,
-        gradient=lambda image: image_gradient(prepared, objective, image),
+        gradient=gradient,
         smallest_side=network.smallest_side(objective.layers),
-        reach=network.reach(objective.layers),
+        reach=reach,
     )
 
 

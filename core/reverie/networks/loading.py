@@ -63,7 +63,8 @@ def load_network(
 
 @lru_cache(maxsize=_KEPT)
 def _load(record: Network, path: Path | None, _stamp: int) -> LoadedNetwork:
-    with own_grad_mode(), torch.device("cpu"):  # not the caller's default device
+    # Not on the caller's default device, and without drawing from the caller's random numbers.
+    with own_grad_mode(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
         try:
             module = record.load(path).float().eval().requires_grad_(requires_grad=False)
         except (KeyError, RuntimeError) as error:
@@ -129,8 +130,11 @@ class LoadedNetwork:
 
     def smallest_side(self, layers: Iterable[str]) -> int:
         """How many px a picture needs in each direction so that these layers see anything."""
-        strides = [self.layer(name).stride or 1 for name in layers if name != INPUT]
-        return max([_SMALLEST_SIDE, *(2 * stride for stride in strides)])
+        return max(_SMALLEST_SIDE, 2 * self.stride(layers))
+
+    def stride(self, layers: Iterable[str]) -> int:
+        """How many px the outputs of the coarsest of these layers are apart."""
+        return max([1, *(self.layer(name).stride or 1 for name in layers if name != INPUT)])
 
     def reach(self, layers: Iterable[str]) -> int:
         """How many px around a pixel its gradient depends on: the largest receptive field.

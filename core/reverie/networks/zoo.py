@@ -7,6 +7,7 @@ that dream objects rather than textures.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -151,14 +152,23 @@ def _load(name: str, path: Path | None) -> nn.Module:
     head = _head(module)
     if f"{head}.weight" in state and (classes := len(state[f"{head}.weight"])) != 1000:  # noqa: PLR2004
         module = _build(name, {**options, "num_classes": classes})
-    module.load_state_dict(state, assign=True)
+    module.load_state_dict(_versioned(state, module), assign=True)
     return module
+
+
+def _versioned(state: dict[str, Any], module: nn.Module) -> dict[str, Any]:
+    """Say that the weights are for today's layout; MNASNet refuses those that do not say."""
+    versioned: OrderedDict[str, Any] = OrderedDict(state)
+    versioned._metadata = getattr(module.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # noqa: SLF001
+    return versioned
 
 
 def _build(name: str, options: dict[str, Any]) -> nn.Module:
     from torchvision.models import get_model
 
-    with torch.device("meta"):  # no memory and no random numbers: the weights follow
+    # On "meta" it takes no memory and no time, because the weights follow; but RegNet computes its
+    # widths with tensors, which must be real ones.
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):
         module: nn.Module = get_model(name, weights=None, **options)
     return module
 

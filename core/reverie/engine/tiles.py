@@ -1,0 +1,71 @@
+"""Tiles: the gradient of a large picture, computed piece by piece in bounded memory.
+
+A tile is seen with a halo of the receptive field around it, so that its own pixels get the gradient
+that the whole picture would give them. Only objectives that are means over positions can be cut up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From pictures (N, 3, H, W) to an objective's values (N,) and its gradient, shaped like them."""
+
+WHOLE = 4 * 2**20
+"""Pictures of up to so many px are seen as a whole; about 2 GB in bf16 on a CPU."""
+SIDE = 1024
+"""Side of a tile in px, without its halo: larger ones were no faster (see tests/bench)."""
+
+
+def tiled(gradient: Gradient, halo: int, stride: int, *, side: int = SIDE) -> Gradient:
+    """Make a gradient that sees large pictures in tiles.
+
+    Values are the tiles' averaged by area. At the right and lower edge, where a picture is no
+    multiple of the stride, means are taken over up to one cell more or less than in the whole.
+
+    Args:
+        gradient: of the whole picture.
+        halo: px around a tile that its pixels' gradient depends on: the receptive field.
+        stride: px between the outputs of the deepest layer; tiles start at its multiples.
+        side: of a tile in px, without its halo.
+    """
+
+    def piecewise(image: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = image.shape[2:]
+        if height * width <= max(WHOLE, side**2):
+            return gradient(image)
+        values = torch.zeros(len(image), device=image.device)
+        result = torch.empty_like(image)
+        for rows, seen_rows in _spans(height, side, halo, stride):
+            for columns, seen_columns in _spans(width, side, halo, stride):
+                seen = image[:, :, seen_rows, seen_columns]
+                value, piece = gradient(seen)
+                # The mean over a tile weighs its cells more than the mean over the picture does.
+                share = seen[0, 0].numel() / (height * width)
+                inner_rows = _within(rows, seen_rows)
+                inner_columns = _within(columns, seen_columns)
+                result[:, :, rows, columns] = piece[:, :, inner_rows, inner_columns] * share
+                values += value * (_length(rows) * _length(columns) / (height * width))
+        return values, result
+
+    return piecewise
+
+
+def _spans(length: int, side: int, halo: int, stride: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a length into tiles of about `side` px, each with what is seen of it."""
+    side = max(stride, side // stride * stride)
+    halo = -(-halo // stride) * stride
+    for start in range(0, length, side):
+        end = min(start + side, length)
+        yield slice(start, end), slice(max(0, start - halo), min(length, end + halo))
+
+
+def _within(part: slice, seen: slice) -> slice:
+    return slice(part.start - seen.start, part.stop - seen.start)
+
+
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
