@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reverie.objectives import Objective, objective
     from reverie.plugins import registry
     from reverie.recipe import Recipe, settings
-    from reverie.settings import Setting
+    from reverie.setting import Setting
     from reverie.types import Host, Network, ObjectiveFactory, Parameterization, Preset
 
 __version__ = "0.1.0"
@@ -48,7 +48,7 @@ _HOMES = {
     "objectives": ("Objective", "objective"),
     "plugins": ("registry",),
     "recipe": ("Recipe", "settings"),
-    "settings": ("Setting",),
+    "setting": ("Setting",),
     "types": ("Host", "Network", "ObjectiveFactory", "Parameterization", "Preset"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -88,4 +88,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return sorted({*globals(), *__all__})

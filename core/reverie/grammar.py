@@ -11,6 +11,7 @@ A word alone is a layer, so `eyes + 0.5*creatures` works; quotes around layer na
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from reverie.objectives import Objective
     from reverie.types import ObjectiveFactory
 
-MAX_LENGTH = 2000
-"""Longest text read, in characters; recipes come from strangers."""
+MAX_LENGTH = 1000
+"""Longest text read, in characters; recipes come from strangers, and sums nest on the stack."""
 MAX_DEPTH = 20
 """Most parentheses inside each other."""
 
@@ -62,7 +63,8 @@ def _tokens(text: str) -> list[tuple[str, str]]:
                 f"objective: {text!r} is not understood at {text[position:].strip()[:20]!r}; "
                 "write layers, calls such as channel(eyes, 3), numbers, + - * and parentheses."
             )
-        tokens.append((match.lastgroup, match[match.lastgroup]))
+        kind, word = match.lastgroup, match[match.lastgroup]
+        tokens.append((kind, word[1:-1] if kind == "text" else word))
         position = match.end()
     return [*tokens, ("end", "the end")]
 
@@ -81,13 +83,9 @@ class _Parser:
         return result
 
     def sum(self) -> Objective:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise ObjectiveError(f"objective: more than {MAX_DEPTH} parentheses inside each other.")
         result = -self.term() if self.accept("-") else self.term()
         while symbol := self.accept("+") or self.accept("-"):
             result = result + self.term() if symbol == "+" else result - self.term()
-        self.depth -= 1
         return result
 
     def term(self) -> Objective:
@@ -106,8 +104,14 @@ class _Parser:
 
     def factor(self) -> Objective:
         if self.accept("("):
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise ObjectiveError(
+                    f"objective: more than {MAX_DEPTH} parentheses inside each other."
+                )
             result = self.sum()
             self.expect(")")
+            self.depth -= 1
             return result
         kind, word = self.tokens[0]
         if kind not in {"word", "text"}:
@@ -115,7 +119,7 @@ class _Parser:
         self.tokens.pop(0)
         if kind == "word" and self.accept("("):
             return self.call(word)
-        return self.factories["layer"](word.strip("\"'"))
+        return self.factories["layer"](word)
 
     def call(self, name: str) -> Objective:
         if name not in self.factories:
@@ -125,8 +129,10 @@ class _Parser:
         while not self.accept(")"):
             if positional or named:
                 self.expect(",")
-            if self.tokens[0][0] == "word" and self.tokens[1][1] == "=":
+            if self.tokens[0][0] == "word" and self.tokens[1] == ("symbol", "="):
                 key = self.tokens.pop(0)[1]
+                if key in named:
+                    raise ObjectiveError(f"objective: {name}(...) has {key} twice.")
                 self.expect("=")
                 named[key] = self.argument()
             else:
@@ -144,7 +150,7 @@ class _Parser:
         if kind not in {"word", "text"} or sign < 0:
             raise self.unexpected("a number or a name")
         self.tokens.pop(0)
-        return word.strip("\"'")
+        return word
 
     def accept(self, symbol: str) -> str | None:
         if self.tokens[0] == ("symbol", symbol):
@@ -159,7 +165,10 @@ class _Parser:
         if self.tokens[0][0] != "number":
             return None
         text = self.tokens.pop(0)[1]
-        return int(text) if text.isdigit() else float(text)
+        number = float(text)
+        if not math.isfinite(number):
+            raise ObjectiveError(f"objective: the number {text[:20]} is too large.")
+        return int(text) if text.isdigit() else number
 
     def unexpected(self, wanted: str) -> ObjectiveError:
         found = self.tokens[0][1]

@@ -1,10 +1,11 @@
 """Pictures in memory: PIL images, numpy arrays and tensors to (N, 3, H, W) float32 and back.
 
-A dream gives back the kind it was given. Files are read and written by picture.py.
+A dream gives back the kind it was given. Files are read and written by picture/.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from reverie.errors import ImageError
 if TYPE_CHECKING:
     from PIL import Image
 
+_log = logging.getLogger(__name__)
+
 Restore = Callable[[Tensor], Any]
 """From (N, 3, H, W) float32 in 0..1 back to what the user gave."""
 
@@ -24,6 +27,10 @@ Array = np.ndarray[Any, Any]
 
 _COLORS = 3
 _LARGEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_STRAIGHT = {"La": "LA", "RGBa": "RGBA"}
+"""Modes of PIL's whose colours are multiplied by alpha, and those to undo it."""
+_RGB_FAMILY = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA")
+"""Modes of PIL's whose colour profile describes what is given back, too."""
 
 
 def to_tensor(image: Any) -> tuple[Tensor, Restore]:
@@ -32,7 +39,8 @@ def to_tensor(image: Any) -> tuple[Tensor, Restore]:
     Args:
         image: a PIL image of any mode; a numpy array (H, W), (H, W, 3 or 4) or (N, H, W, 3 or 4),
             uint8 or uint16 over the full range, or floating in 0..1; a tensor (N, 3, H, W) or
-            (3, H, W), floating in 0..1. Grey pictures come back in colour.
+            (3, H, W), floating in 0..1. Grey pictures come back in colour, PIL images with 8 bits,
+            as RGB or RGBA, because PIL has no deeper colours.
     Returns:
         (N, 3, H, W) float32 on the CPU or the tensor's own device, a copy; and a function that
         turns such a tensor into the kind, dtype and shape that was given, with its alpha.
@@ -43,7 +51,7 @@ def to_tensor(image: Any) -> tuple[Tensor, Restore]:
         return _from_tensor(image)
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if hasattr(image, "getbands") and hasattr(image, "convert"):
+    if _is_pil(image):
         return _from_pil(image)
     raise ImageError(
         f"a {type(image).__name__} is not a picture; give a PIL image, a numpy array (H, W, 3) "
@@ -74,36 +82,52 @@ def _from_tensor(image: Tensor) -> tuple[Tensor, Restore]:
 
 
 def _from_array(image: Array) -> tuple[Tensor, Restore]:
-    largest = _LARGEST.get(image.dtype, 1)
-    if largest == 1 and not np.issubdtype(image.dtype, np.floating):
-        raise ImageError(
-            f"an array of {image.dtype} is not a picture; give uint8, uint16, or floats in 0..1."
-        )
-    is_gray = image.ndim == 2  # noqa: PLR2004
-    batch = image[..., None] if is_gray else image
+    batch = image[..., None] if image.ndim == 2 else image  # noqa: PLR2004
     batch = batch[None] if batch.ndim == 3 else batch  # noqa: PLR2004
     if batch.ndim != 4 or batch.shape[3] not in {1, 3, 4}:  # noqa: PLR2004
         raise ImageError(
             f"an array of shape {image.shape} is not a picture; "
             "give (H, W), (H, W, 3), (H, W, 4) or (N, H, W, 3)."
         )
-    colors = np.ascontiguousarray(batch[..., :_COLORS], dtype=np.float32) / np.float32(largest)
-    pixels = torch.from_numpy(colors).permute(0, 3, 1, 2)
-    pixels = pixels.expand(-1, _COLORS, -1, -1).contiguous().clone()
+    largest = _largest(image.dtype)
+    if largest is None:
+        raise ImageError(
+            f"an array of {image.dtype} is not a picture; give uint8, uint16, or floats in 0..1."
+        )
+    colors = _unit(batch[..., :_COLORS], largest).permute(0, 3, 1, 2)
+    pixels = colors.expand(-1, _COLORS, -1, -1).contiguous()
     _check(pixels)
     alpha = batch[..., _COLORS] if batch.shape[3] > _COLORS else None
 
     def restore(result: Tensor) -> Array:
-        given = result.detach().cpu().permute(0, 2, 3, 1).numpy()
-        if largest > 1:
-            given = np.rint(given.clip(0, 1) * largest)
-        given = given.astype(image.dtype)
+        given = _as_dtype(result, image.dtype)
         if alpha is not None:
             planes = [resized_alpha(plane, given.shape[1:3]) for plane in alpha]
             given = np.concatenate([given, np.stack(planes)[..., None]], axis=3)
         return given if image.ndim == 4 else given[0]  # noqa: PLR2004
 
     return pixels, restore
+
+
+def _largest(dtype: np.dtype[Any]) -> int | None:
+    """What white is in an array of this type; None if it does not hold pictures."""
+    if np.issubdtype(dtype, np.floating):
+        return 1
+    return _LARGEST.get(dtype.newbyteorder("="))
+
+
+def _unit(values: Array, largest: int) -> Tensor:
+    """Bring 0..largest to 0..1, as a tensor of its own memory, whatever the array's layout."""
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32) / np.float32(largest))
+
+
+def _as_dtype(result: Tensor, dtype: np.dtype[Any]) -> Array:
+    """Give (N, 3, H, W) in 0..1 as an array (N, H, W, 3) of a type that holds pictures."""
+    values = result.detach().cpu().permute(0, 2, 3, 1).numpy()
+    largest = _largest(dtype) or 1
+    if largest > 1:
+        values = np.rint(values.clip(0, 1) * largest)
+    return values.astype(dtype, order="C")
 
 
 def resized_alpha(alpha: Array, size: tuple[int, ...]) -> Array:
@@ -116,46 +140,92 @@ def resized_alpha(alpha: Array, size: tuple[int, ...]) -> Array:
     return (np.rint(levels) if alpha.dtype.kind == "u" else levels).astype(alpha.dtype)
 
 
+def _is_pil(image: Any) -> bool:
+    return hasattr(image, "getbands") and hasattr(image, "convert")  # PIL need not be loaded
+
+
 def _from_pil(image: Image.Image) -> tuple[Tensor, Restore]:
     from PIL import Image
 
-    has_alpha = "A" in image.getbands() or "transparency" in image.info
-    pixels, restore_array = _from_array(np.asarray(image.convert("RGBA" if has_alpha else "RGB")))
+    values = _pil_values(image)
+    pixels, restore_array = _from_array(values)
+    kept = ("exif", "dpi", "icc_profile") if image.mode in _RGB_FAMILY else ("exif", "dpi")
 
     def restore(result: Tensor) -> Image.Image:
-        return Image.fromarray(restore_array(result))
+        is_deep = values.dtype != np.uint8
+        array = _as_dtype(result, np.dtype(np.uint8))[0] if is_deep else restore_array(result)
+        dreamed = Image.fromarray(array)
+        dreamed.info.update({key: image.info[key] for key in kept if key in image.info})
+        return dreamed
 
     return pixels, restore
+
+
+def _pil_values(image: Image.Image) -> Array:
+    """Give any mode as (H, W, 3 or 4) uint8, or as (H, W) uint16 or float32 if it is deep grey."""
+    mode = image.mode
+    if mode == "F" or mode.startswith("I"):
+        values = np.asarray(image)
+        if mode == "I":  # 32 bits, in which Pillow keeps 16
+            if values.size and not 0 <= values.min() <= values.max() <= _LARGEST[np.dtype("u2")]:
+                raise ImageError(
+                    f"a PIL image of mode I with values from {values.min()} to {values.max()} is "
+                    "not a picture; give 0..65535."
+                )
+            values = values.astype(np.uint16)
+        return values
+    image = image.convert(_STRAIGHT.get(mode, mode))
+    has_alpha = image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info
+    return np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
 
 
 def to_mask(mask: Any, pixels: Tensor) -> Tensor:
     """Bring a mask to (N or 1, 1, H, W) float32 in 0..1 at the size and on the device of pictures.
 
     Args:
-        mask: (H, W) or (N, H, W): a tensor or array, floating in 0..1 or uint8; or a PIL image.
+        mask: (H, W) or (N, H, W): a tensor or array, boolean, floating in 0..1, or uint8 or uint16
+            (arrays) over the full range; or a PIL image, which selects where it is white.
         pixels: the pictures, (N, 3, H, W).
     Raises:
-        ImageError: its shape is another, or it holds NaN.
+        ImageError: its kind, shape or dtype is another, or it holds NaN.
     """
-    if hasattr(mask, "getbands"):
-        mask = np.asarray(mask.convert("L"))
-    tensor = torch.as_tensor(mask).detach()
-    levels = 1.0 if tensor.is_floating_point() or tensor.dtype is torch.bool else 255.0
-    values = (tensor.to(pixels.device, torch.float32, copy=True) / levels).clamp(0, 1)
+    values = _mask_values(mask)
+    shape = tuple(values.shape)
     values = values[None] if values.ndim == 2 else values  # noqa: PLR2004
-    if values.ndim != 3 or len(values) not in {1, len(pixels)} or 0 in values.shape:  # noqa: PLR2004
+    if values.ndim != 3 or len(values) not in {1, len(pixels)} or 0 in shape:  # noqa: PLR2004
         raise ImageError(
-            f"a mask of shape {tuple(tensor.shape)} does not fit {len(pixels)} picture(s); "
+            f"a mask of shape {shape} does not fit {len(pixels)} picture(s); "
             "give (H, W) or one (H, W) for each picture."
         )
     if not torch.isfinite(values).all():
         raise ImageError("the mask holds NaN; replace it, for instance with torch.nan_to_num.")
+    values = values.to(pixels.device).clamp(0, 1)
     size = tuple(pixels.shape[2:])
     if tuple(values.shape[1:]) == size:
         return values[:, None]
     return torch.nn.functional.interpolate(
-        values[:, None], size=size, mode="bilinear", align_corners=False
+        values[:, None], size=size, mode="bilinear", align_corners=False, antialias=True
     ).clamp(0, 1)
+
+
+def _mask_values(mask: Any) -> Tensor:
+    """Give a mask of any kind as float32 in a memory of its own, white as 1."""
+    if _is_pil(mask):
+        values = _pil_values(mask)
+        grey = _from_array(values)[0].mean(dim=1)
+        if values.shape[2:] == (4,):  # where nothing is painted, nothing is white
+            grey *= _unit(values[..., _COLORS], 255)
+        return grey
+    if isinstance(mask, np.ndarray):
+        largest = 1 if mask.dtype == np.bool_ else _largest(mask.dtype)
+        if largest is not None:
+            return _unit(mask, largest)
+    if isinstance(mask, Tensor):
+        largest = 255 if mask.dtype is torch.uint8 else 1
+        if largest > 1 or mask.is_floating_point() or mask.dtype is torch.bool:
+            return mask.detach().to(torch.float32, copy=True) / largest
+    kind = getattr(mask, "dtype", None) or type(mask).__name__
+    raise ImageError(f"a mask of {kind} is not one; give booleans, floats in 0..1, or uint8.")
 
 
 def _check(pixels: Tensor) -> None:
@@ -168,4 +238,11 @@ def _check(pixels: Tensor) -> None:
         raise ImageError(
             f"the picture holds {count} values that are not numbers (NaN or infinity); "
             "replace them, for instance with torch.nan_to_num or numpy.nan_to_num."
+        )
+    low, high = (float(value) for value in pixels.aminmax())
+    if low < -1 or high > 2:  # noqa: PLR2004 - a little outside is what enlarging leaves
+        _log.warning(
+            "the picture has values from %g to %g; white is 1, and what is above is cut off.",
+            low,
+            high,
         )

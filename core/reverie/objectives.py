@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, ParamSpec
 
 from reverie.errors import ObjectiveError
-from reverie.types import ObjectiveFactory
+from reverie.types import ObjectiveFactory, literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +39,9 @@ class Objective:
     value: Callable[[Mapping[str, Tensor]], Tensor]
     """From activations, each (N, C, H, W) float32, to one value for each picture: (N,)."""
     text: str = ""
-    """How a recipe writes it; an `ObjectiveFactory` fills it in."""
+    """How a recipe writes it; an `ObjectiveFactory` fills it in. Empty: no recipe can hold it."""
+    is_local: bool = False
+    """It is a mean over positions, so that a large picture may be climbed in tiles."""
 
     def __str__(self) -> str:
         return self.text
@@ -50,18 +53,25 @@ class Objective:
         return _combine(self, other, -1, "-")
 
     def __mul__(self, weight: float) -> Objective:
-        if not isinstance(weight, (int, float)):
+        if not isinstance(weight, Real):
             return NotImplemented
+        written, factor = literal(weight), float(weight)
         return Objective(
             self.layers,
-            lambda activations: weight * self.value(activations),
-            f"{weight!r}*{_grouped(self.text)}",
+            lambda activations: factor * self.value(activations),
+            self.text and f"{written}*{_grouped(self.text)}",
+            self.is_local,
         )
 
     __rmul__ = __mul__
 
     def __neg__(self) -> Objective:
-        return self * -1
+        return Objective(
+            self.layers,
+            lambda activations: -self.value(activations),
+            self.text and f"-{_grouped(self.text)}",
+            self.is_local,
+        )
 
 
 def _combine(left: Objective, right: Objective, sign: int, symbol: str) -> Objective:
@@ -70,14 +80,19 @@ def _combine(left: Objective, right: Objective, sign: int, symbol: str) -> Objec
     return Objective(
         left.layers | right.layers,
         lambda activations: left.value(activations) + sign * right.value(activations),
-        f"{left.text} {symbol} {_grouped(right.text)}",
+        left.text and right.text and f"{left.text} {symbol} {_grouped(right.text)}",
+        left.is_local and right.is_local,
     )
 
 
 def _grouped(text: str) -> str:
-    """Put parentheses around a sum; a product or a single call needs none."""
-    is_one_term = re.fullmatch(r'([\d.e+-]+\*)*\w+\(("[^"]*"|[^()"])*\)', text)
-    return text if is_one_term else f"({text})"
+    """Put parentheses around a sum or what starts with a minus; a product or call needs none."""
+    depth = 0
+    for char in re.sub(r"""\"[^\"]*\"|'[^']*'|e[+-]\d""", "", text):
+        depth += (char == "(") - (char == ")")
+        if char in "+-" and not depth:
+            return f"({text})"
+    return text
 
 
 def objective(summary: str) -> Callable[[Callable[P, Objective]], ObjectiveFactory[P]]:
@@ -96,6 +111,10 @@ def objective(summary: str) -> Callable[[Callable[P, Objective]], ObjectiveFacto
     return decorate
 
 
+def _local(name: str, value: Callable[[Mapping[str, Tensor]], Tensor]) -> Objective:
+    return Objective(frozenset({name}), value, is_local=True)
+
+
 @objective("Whatever a layer sees, more of it: the classic dream.")
 def layer(name: str) -> Objective:
     """Half the mean of a layer's squared activations.
@@ -103,19 +122,19 @@ def layer(name: str) -> Objective:
     Its gradient at the layer is the activations themselves, over their number.
     Source: Mordvintsev, Olah, Tyka 2015, dream.ipynb, objective_L2.
     """
-    return Objective(frozenset({name}), lambda a: a[name].square().mean(dim=(1, 2, 3)) / 2)
+    return _local(name, lambda a: a[name].square().mean(dim=(1, 2, 3)) / 2)
 
 
 @objective("The mean of a layer: strong and weak features are raised alike.")
 def mean(name: str) -> Objective:
     """The mean of a layer's activations. Source: TensorFlow's DeepDream tutorial, calc_loss."""
-    return Objective(frozenset({name}), lambda a: a[name].mean(dim=(1, 2, 3)))
+    return _local(name, lambda a: a[name].mean(dim=(1, 2, 3)))
 
 
 @objective("One feature of a layer: eyes only, or petals only.")
 def channel(name: str, index: int) -> Objective:
     """The mean of one channel, 0 for the first. Source: lucid, optvis/objectives.py, channel."""
-    return Objective(frozenset({name}), lambda a: _channel(a[name], name, index).mean(dim=(1, 2)))
+    return _local(name, lambda a: _channel(a[name], name, index).mean(dim=(1, 2)))
 
 
 @objective("One feature at one place of the picture.")
@@ -156,7 +175,7 @@ def total_variation() -> Objective:
         right = image.diff(dim=3).abs().sum(dim=(1, 2, 3))
         return (down + right) / image[0].numel()
 
-    return Objective(frozenset({INPUT}), value)
+    return _local(INPUT, value)
 
 
 BUILT_IN = (layer, mean, channel, neuron, total_variation)

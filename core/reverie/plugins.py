@@ -19,7 +19,7 @@ from reverie import builtins, hookspecs, types
 from reverie.errors import PluginError, ReverieError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from importlib.metadata import EntryPoint
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,8 @@ class Registry:
     """What all plug-ins offer together.
 
     Args:
-        plugins: (name, module or object with hook implementations) pairs to add.
+        plugins: (name, module or object with hook implementations) pairs to add; an installed
+            plug-in of the same name gives way.
         installed: entry points to load; by default those of all installed packages.
     Raises:
         PluginError: a plug-in marks a function as a hook that does not exist.
@@ -44,7 +45,7 @@ class Registry:
 
     def __init__(
         self,
-        plugins: Iterable[tuple[str, object]] = (),
+        plugins: Sequence[tuple[str, object]] = (),
         installed: Iterable[EntryPoint] | None = None,
     ) -> None:
         self.broken: dict[str, str] = {}
@@ -56,22 +57,38 @@ class Registry:
         self._manager.add_hookspecs(hookspecs)
         self._manager.register(builtins, BUILT_IN)
         for name, plugin in plugins:
-            self._manager.register(plugin, name)
+            self._register(name, plugin)
+        given = {name for name, _ in plugins}
         for point in entry_points(group=hookspecs.PROJECT) if installed is None else installed:
-            self._load(point)
+            if point.name not in given:
+                self._load(point)
         try:
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
-            raise PluginError(_misspelt(error)) from None
+            name = self._manager.get_name(error.plugin) or ""
+            raise PluginError(_misspelt(error, name)) from None
 
     def _load(self, point: EntryPoint) -> None:
         disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
-        if point.name in disabled or self._manager.has_plugin(point.name):
+        if point.name in disabled:
+            return
+        if self._manager.has_plugin(point.name):
+            self._leave_out(point.name, f"has the name of another one: {point.value}")
             return
         try:
-            self._manager.register(point.load(), point.name)
+            plugin = point.load()
         except Exception as error:  # noqa: BLE001 - somebody else's code: name it and go on
             self._leave_out(point.name, f"cannot be loaded: {type(error).__name__}: {error}")
+        else:
+            self._register(point.name, plugin)
+
+    def _register(self, name: str, plugin: object) -> None:
+        try:
+            self._manager.register(plugin, name)
+        except (ValueError, pluggy.PluginValidationError) as error:
+            self._leave_out(name, f"cannot be registered: {error}")
+            if self._manager.get_plugin(name) is plugin:  # some of its hooks may have come in
+                self._manager.unregister(plugin)
 
     def _leave_out(self, plugin: str, reason: str) -> None:
         self.broken[plugin] = f"the plug-in {plugin!r} {reason}"
@@ -105,8 +122,10 @@ class Registry:
     def _collect(self, hook: str, record_type: type[Record]) -> dict[str, Record]:
         records: dict[str, Record] = {}
         owners: dict[str, str] = {}
-        # Asked one by one rather than by one pluggy call, so that a fault names its plug-in.
-        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+        # Asked one by one rather than by one pluggy call, so that a fault names its plug-in; what
+        # is built in comes first, so that a clash with it is the other's to solve.
+        asked = getattr(self._manager.hook, hook).get_hookimpls()
+        for implementation in sorted(asked, key=lambda one: one.plugin_name != BUILT_IN):
             plugin = implementation.plugin_name
             try:
                 offered = list(implementation.function())
@@ -149,9 +168,9 @@ def find(kind: str, records: Mapping[str, Record], name: str) -> Record:
     raise ReverieError(unknown_name(kind, name, records, f"List them with: reverie {kind}s."))
 
 
-def _misspelt(error: pluggy.PluginValidationError) -> str:
+def _misspelt(error: pluggy.PluginValidationError, plugin: str) -> str:
     """Find the function that pluggy complains of, and the hook it probably meant."""
     known = [name for name in vars(hookspecs) if name.startswith("reverie_")]
     word = str(error).split("'")[1] if "'" in str(error) else str(error)
-    where = getattr(error.plugin, "__name__", error.plugin)
-    return f"the plug-in {where!r}: {unknown_name('hook', word, known)}"
+    remedy = f"Upgrade it, or leave it out with {DISABLE}={plugin}."
+    return f"the plug-in {plugin!r}: {unknown_name('hook', word, known, remedy)}"

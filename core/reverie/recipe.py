@@ -1,19 +1,20 @@
 """The Recipe: the only description of a dream.
 
 Every number a user can choose is a field here, with its range, unit and help; hosts build their
-forms from these (see settings.py), so that nothing is described twice. It imports no torch: a form
+forms from these (see setting.py), so that nothing is described twice. It imports no torch: a form
 can be shown before anything heavy is loaded.
 """
 
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from reverie.errors import RecipeError, unknown_name
-from reverie.settings import Setting, setting, settings_of
+from reverie.setting import Setting, setting, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -159,7 +160,7 @@ class Recipe(BaseModel):
 
     if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
 
-        def __init__(self, **fields: Any) -> None:
+        def __init__(self, /, **fields: Any) -> None:
             try:
                 super().__init__(**fields)
             except ValidationError as error:
@@ -169,7 +170,10 @@ class Recipe(BaseModel):
     @classmethod
     def _objective_as_text(cls, value: Any) -> Any:
         # `reverie.objectives` builds objects whose str() is their text in a recipe.
-        return value if isinstance(value, str) else getattr(value, "text", value)
+        text = value if isinstance(value, str) else getattr(value, "text", value)
+        if text == "" and text is not value:
+            raise ValueError("it has no text; make it with @reverie.objective and register it.")
+        return text
 
     def evolve(self, **changes: Any) -> Recipe:
         """Give a copy with some fields changed, validated like a new recipe."""
@@ -226,15 +230,37 @@ def _sentence(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return unknown_name("recipe field", name, Recipe.model_fields)
     setting = next((s for s in settings() if s.name == name), None)
-    value = error["input"]
+    if error["type"] == "value_error":  # ours, from a validator above
+        return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+    value = _shown(error["input"])
+    if error["type"] in _OUTSIDE:  # a number, also where the command line gave it as a text
+        value = value.strip("'")
+    return f"{name}: {value} {_fault(error, setting)}."
+
+
+_OUTSIDE = {"greater_than_equal", "less_than_equal"}
+
+
+def _fault(error: ErrorDetails, setting: Setting | None) -> str:
     if setting is None or setting.kind == "text":
-        return f"{name}: {value!r} is not valid: {error['msg']}."
+        return f"is not valid: {error['msg']}"
     if setting.kind == "choice":
-        return f"{name}: {value!r} is not one of {', '.join(setting.choices)}."
+        return f"is not one of {', '.join(setting.choices)}"
     if setting.kind == "boolean":
-        return f"{name}: {value!r} is neither true nor false."
+        return "is neither true nor false"
     allowed = f"{setting.minimum}..{setting.maximum}"
-    if error["type"] in {"greater_than_equal", "less_than_equal"}:
-        return f"{name}: {value} is outside {allowed}."
-    what = "a whole number" if setting.kind == "integer" else "a number"
-    return f"{name}: {value!r} is not {what} in {allowed}."
+    if error["type"] in _OUTSIDE:
+        return f"is outside {allowed}"
+    return f"is not {'a whole number' if setting.kind == 'integer' else 'a number'} in {allowed}"
+
+
+_LONGEST = 80
+"""Characters of a wrong value that a sentence shows."""
+
+
+def _shown(value: Any) -> str:
+    """Write a value down, but never a page of it."""
+    if isinstance(value, int) and abs(value) >= 10**_LONGEST:
+        return f"{Decimal(value):.2e}"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -38,7 +38,7 @@ def write_record(recipe: Recipe, *, digest: str, device: str, done: float = 1.0)
     }
     if done < 1:
         record["stopped_at"] = round(done, 3)
-    return json.dumps(record, ensure_ascii=False)
+    return json.dumps(record)  # in ASCII: every format holds it, in half of what UTF-16 takes
 
 
 def read_recipe(path: Path) -> tuple[Recipe, str | None]:
@@ -56,7 +56,7 @@ def read_recipe(path: Path) -> tuple[Recipe, str | None]:
             raise RecipeError(f"{path} holds no recipe; it was not written by reverie.")
     else:
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before it
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise RecipeError(f"the recipe {path} cannot be read: {reason}.") from None
@@ -70,5 +70,7 @@ def parse_record(text: str) -> tuple[Recipe, str | None]:
     except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict) and isinstance(data.get("recipe"), dict):
-        return Recipe.from_json(json.dumps(data["recipe"])), data.get("network_sha256")
+        digest = data.get("network_sha256")
+        recipe = Recipe.from_json(json.dumps(data["recipe"]))
+        return recipe, digest if isinstance(digest, str) else None
     return Recipe.from_json(text), None

@@ -5,8 +5,13 @@ All are frozen, keyword-only and light: a record describes, and loads what it de
 
 from __future__ import annotations
 
+import inspect
+import math
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+
+from reverie.errors import ObjectiveError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
     from reverie.networks.weights import WeightsSource
     from reverie.objectives import Objective
     from reverie.recipe import Recipe
-    from reverie.settings import Setting
+    from reverie.setting import Setting
 
 P = ParamSpec("P")
 
@@ -70,14 +75,55 @@ class ObjectiveFactory(Generic[P]):
     """From strings and numbers to an objective; its signature is the grammar's."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Objective:
-        """Make the objective, and write its call down as its text."""
-        words = [_literal(value) for value in args]
-        words += [f"{key}={_literal(value)}" for key, value in kwargs.items()]
+        """Make the objective, and write its call down as its text.
+
+        Raises:
+            ObjectiveError: an argument is not what `make`'s annotations say, or cannot be written.
+            TypeError: too many arguments, too few, or one of an unknown name.
+        """
+        signature = inspect.signature(self.make)
+        for key, value in signature.bind(*args, **kwargs).arguments.items():
+            parameter = signature.parameters[key]
+            several = value if parameter.kind is parameter.VAR_POSITIONAL else [value]
+            for each in several:
+                self._check(parameter, each)
+        words = [literal(value) for value in args]
+        words += [f"{key}={literal(value)}" for key, value in kwargs.items()]
         return replace(self.make(*args, **kwargs), text=f"{self.name}({', '.join(words)})")
 
+    def _check(self, parameter: inspect.Parameter, value: object) -> None:
+        annotation = getattr(parameter.annotation, "__name__", parameter.annotation)
+        kind, words = _ARGUMENTS.get(annotation, (object, ""))
+        if not isinstance(value, kind):
+            raise ObjectiveError(f"{self.name}: {parameter.name} is {value!r}, not {words}.")
 
-def _literal(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+_ARGUMENTS: dict[object, tuple[type, str]] = {
+    "str": (str, "a name"),
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+}
+"""What an argument annotated so may be, numpy's numbers included, and how to say it."""
+
+
+def literal(value: object) -> str:
+    """Write a text or a number as the grammar of objectives reads it.
+
+    Raises:
+        ObjectiveError: it is neither, is infinite or NaN, or has both kinds of quotes.
+
+    >>> literal("eyes"), literal(0.5)
+    ('"eyes"', '0.5')
+    """
+    if isinstance(value, str) and not ('"' in value and "'" in value):
+        return f"'{value}'" if '"' in value else f'"{value}"'
+    if isinstance(value, Integral):
+        return repr(int(value))
+    if isinstance(value, Real) and math.isfinite(value):
+        return repr(float(value))
+    raise ObjectiveError(
+        f"objective: {value!r:.40} is neither a finite number nor a text with one kind of quotes."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

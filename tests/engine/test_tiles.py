@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from reverie.engine import tiles
+from reverie.engine.gradient import image_gradient
+from reverie.networks.loading import load_network
+from reverie.objectives import layer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    """A picture that counts as large: (1, 3, 420, 515), neither side a multiple of a stride."""
+    monkeypatch.setattr(tiles, "WHOLE", 0)
+    noise = torch.rand(1, 3, 60, 74, generator=torch.Generator().manual_seed(0))
+    return functional.interpolate(noise, size=(420, 515), mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("name", ["eyes", "creatures"])
+def test_tiles_give_the_gradient_of_the_whole_picture(large: torch.Tensor, name: str) -> None:
+    network = load_network("embedded")
+    objective, found = layer(name), network.layer(name)
+    ready = network.prepare([name], CPU, torch.float32)
+    assert found.receptive_field is not None
+    assert found.stride is not None
+    seen: list[tuple[int, ...]] = []
+
+    def whole(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(tuple(image.shape[2:]))
+        return image_gradient(ready, objective, image)
+
+    expected_value, expected = whole(large)
+    in_tiles = tiles.tiled(whole, found.receptive_field, found.stride, side=192)
+    value, gradient = in_tiles(large)
+    assert len(seen) == 1 + 3 * 3
+    assert max(height * width for height, width in seen[1:]) < 420 * 515
+    similarity = functional.cosine_similarity(gradient.flatten(), expected.flatten(), dim=0)
+    assert float(similarity) > 0.9995
+    # Inside one tile the two differ by one factor only, the cells that its mean is taken over.
+    one, other = gradient[..., 192:384, 192:384], expected[..., 192:384, 192:384]
+    factor = float((one * other).sum() / (one * one).sum())
+    assert factor == pytest.approx(1, abs=0.06)
+    assert float((one * factor - other).norm() / other.norm()) < 1e-3
+    assert float(value) == pytest.approx(float(expected_value), rel=0.1)
+
+
+def test_without_the_halo_the_seams_would_show(large: torch.Tensor) -> None:
+    network = load_network("embedded")
+    ready = network.prepare(["eyes"], CPU, torch.float32)
+
+    def whole(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return image_gradient(ready, layer("eyes"), image)
+
+    _, expected = whole(large)
+    _, gradient = tiles.tiled(whole, halo=0, stride=8, side=192)(large)
+    similarity = functional.cosine_similarity(gradient.flatten(), expected.flatten(), dim=0)
+    assert float(similarity) < 0.99
+
+
+def test_a_small_picture_is_seen_as_a_whole(picture: torch.Tensor) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def gradient(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(tuple(image.shape[2:]))
+        return image.sum(dim=(1, 2, 3)), image
+
+    tiles.tiled(gradient, halo=40, stride=8)(picture)
+    assert seen == [(71, 97)]
