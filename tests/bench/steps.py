@@ -1,9 +1,9 @@
 """Compares a step of reverie with a step of the classic loop: python tests/bench/steps.py
 
-The classic loop is google/deepdream's, written in the shortest way that PyTorch allows: the network's
-modules as they come, NCHW, float32, autograd. Both take the same network, layer, picture and update.
-Within one run the engines take turns, and a row gives medians and their ratios: compare rows of one
-run only. `--squeezenet FILE` adds torchvision's SqueezeNet 1.0 to its layer fire8.
+The classic loop is google/deepdream's, written in the shortest way that PyTorch allows: the
+network's modules as they come, NCHW, float32, autograd. All take the same network, layer, picture
+and update. Within one run the engines take turns, and a row gives medians and their ratios: compare
+rows of one run only. `--squeezenet FILE` adds torchvision's SqueezeNet 1.0 to its layer fire8.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -79,7 +79,7 @@ def classic(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
     def step(image: Tensor) -> Tensor:
         image = torch.roll(image, SHIFT, (2, 3)).detach().requires_grad_()
-        (module((image - mean) / std) ** 2).mean().backward()  # type: ignore[no-untyped-call]
+        (module((image - mean) / std) ** 2).mean().backward()
         gradient = image.grad
         if gradient is None:
             raise RuntimeError("no gradient")
@@ -89,7 +89,7 @@ def classic(module: nn.Module) -> Callable[[Tensor], Tensor]:
     return step
 
 
-def ours(name: str, precision: str) -> Callable[[Tensor], Tensor]:
+def ours(name: str, precision: Literal["float32", "bf16"]) -> Callable[[Tensor], Tensor]:
     """One step as engine/dream.py takes it."""
     climb = prepare(Recipe(network=name, precision=precision), torch.device("cpu"))
 
