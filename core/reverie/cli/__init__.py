@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -30,12 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if all went well, 1 if something could not be done, 130 if the user stopped it.
     """
     options = parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.WARNING,
-        format="reverie: %(message)s",
-    )
     module, _, function = options.run.partition(":")
     try:
+        _listen(verbose=options.verbose)
         return int(getattr(import_module(f"reverie.cli.{module}"), function)(options))
     except ReverieError as error:
         sys.stderr.write(f"reverie: {error}\n")
@@ -44,8 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("reverie: stopped.\n")
         return 130
     except BrokenPipeError:  # `reverie networks | head`: the reader has seen enough
-        sys.stderr.close()
+        with suppress(OSError, ValueError):  # else Python complains when it empties its buffer
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _listen(*, verbose: bool) -> None:
+    """Say what the library logs; what it loads may keep its own details to itself."""
+    from reverie.cli.speech import SpokenLog, speak_any_name
+
+    speak_any_name()
+    logging.basicConfig(format="reverie: %(message)s", handlers=[SpokenLog()])
+    logging.getLogger("reverie").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,12 +77,12 @@ def parser() -> argparse.ArgumentParser:
     )
     networks.set_defaults(run="listing:networks")
     actions = networks.add_subparsers(metavar="ACTION")
-    for action, words in (
-        ("show", "list a network's layers"),
-        ("fetch", "download a network's weights now"),
+    for action, words, name in (
+        ("show", "list a network's layers", "a network; NAME:FILE for own weights"),
+        ("fetch", "download a network's weights now", "a network"),
     ):
         command = actions.add_parser(action, help=words)
-        command.add_argument("name", metavar="NAME", help="a network; NAME:FILE for own weights")
+        command.add_argument("name", metavar="NAME", help=name)
         command.set_defaults(run=f"listing:{action}_network")
 
     for kind in ("presets", "objectives", "parameterizations", "hosts"):
@@ -88,6 +97,7 @@ def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     dream = commands.add_parser(
         "dream",
         help="dream on pictures",
+        allow_abbrev=False,  # else a new setting could change what --oct means
         description="Dream on pictures. Each dream is written beside its picture as "
         "NAME.dream.png, with its recipe inside. Ctrl-C keeps the dream so far.",
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
+import tempfile
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -17,29 +19,38 @@ if TYPE_CHECKING:
 
 FAULT = "FAULT  "
 FINE = "ok     "
+_ANEW = "reinstall reverie, and report it if that does not help"
 
 
 def doctor(_options: argparse.Namespace) -> int:
     """Check everything, say what was found, and end with 1 if anything is wrong."""
     say(f"{FINE}reverie {__version__}, Python {platform.python_version()}, {sys.executable}")
-    faults = 0
-    for check in (_libraries, _device, _embedded, _weights_folder, _plugins, _hosts):
+    faults: set[str] = set()
+    for check in (_libraries, _device, _plugins, _hosts, _weights_folder, _embedded):
         for line in _results(check):
-            faults += line.startswith(FAULT)
+            if line in faults:  # one fault is found by several checks
+                continue
+            if line.startswith(FAULT):
+                faults.add(line)
             say(line)
-    say(f"\n{faults} fault(s) found." if faults else "\nAll is well.")
+    say(f"\n{len(faults)} fault(s) found." if faults else "\nAll is well.")
     return 1 if faults else 0
 
 
 def _results(check: Callable[[], Iterator[str]]) -> Iterator[str]:
     try:
         yield from check()
+    except ReverieError as error:  # its sentence says what to do
+        yield f"{FAULT}{error}"
     except Exception as error:  # noqa: BLE001 - a doctor must not fall ill
-        yield f"{FAULT}{check.__name__.strip('_')}: {type(error).__name__}: {error}"
+        yield f"{FAULT}{check.__name__.strip('_')}: {type(error).__name__}: {error}; {_ANEW}"
 
 
 def _libraries() -> Iterator[str]:
-    for name in ("torch", "torchvision", "numpy", "pillow", "pluggy", "pydantic", "safetensors"):
+    for requirement in metadata.requires("reverie") or ():
+        if "extra ==" in requirement:
+            continue
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         try:
             yield f"{FINE}{name} {metadata.version(name)}"
         except metadata.PackageNotFoundError:
@@ -69,7 +80,7 @@ def _embedded() -> Iterator[str]:
     grey[:, :, 16:48, 16:48] = 0.8
     dreamed = dream(grey, Recipe(octaves=1, steps=2), device="cpu")
     if torch.equal(dreamed, grey):
-        yield f"{FAULT}the embedded network does not change a picture; reinstall reverie"
+        yield f"{FAULT}the embedded network does not change a picture; {_ANEW}"
     else:
         yield f"{FINE}the embedded network dreams"
 
@@ -78,34 +89,30 @@ def _weights_folder() -> Iterator[str]:
     from reverie.networks.weights import weights_folders
 
     folder = weights_folders()[0]
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    import os
-
-    if os.access(existing, os.W_OK):
-        yield f"{FINE}weights are kept in {folder}"
-    else:
+    try:
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell
+    except OSError as error:
         yield (
-            f"{FAULT}weights cannot be written to {folder}; "
+            f"{FAULT}weights cannot be written to {folder} ({error.strerror}); "
             "set REVERIE_WEIGHTS to a folder that you may write to"
         )
+    else:
+        yield f"{FINE}weights are kept in {folder}"
 
 
 def _plugins() -> Iterator[str]:
     from reverie.plugins import registry
 
-    try:
-        found = registry()
-        for collect in (
-            found.networks,
-            found.objectives,
-            found.parameterizations,
-            found.presets,
-            found.hosts,
-        ):
-            collect()
-    except ReverieError as error:
-        yield f"{FAULT}{error}"
-        return
+    found = registry()
+    for collect in (
+        found.networks,
+        found.objectives,
+        found.parameterizations,
+        found.presets,
+        found.hosts,
+    ):
+        collect()
     for sentence in found.broken.values():
         yield f"{FAULT}{sentence}; upgrade or uninstall it"
     others = sorted({origin for origin in found.origins.values() if origin != "reverie"})
@@ -116,5 +123,12 @@ def _hosts() -> Iterator[str]:
     from reverie.plugins import registry
 
     for host in registry().hosts().values():
-        for fault in host.doctor() if host.doctor else ():
-            yield f"{FAULT}{host.name}: {fault}"
+        try:
+            for fault in host.doctor() if host.doctor else ():
+                yield f"{FAULT}{host.name}: {fault}"
+        except Exception as error:  # noqa: BLE001 - a sick host does not hide the others' faults
+            origin = registry().origins[type(host), host.name]
+            yield (
+                f"{FAULT}{host.name}: its own check failed ({type(error).__name__}: {error}); "
+                f"upgrade or uninstall the plug-in {origin!r}"
+            )

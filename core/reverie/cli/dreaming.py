@@ -1,163 +1,186 @@
-"""`reverie dream`: from files to dreams, with progress, and without losing anything."""
+"""`reverie dream`: from files to dreams, one after the other, without losing anything.
+
+All that can be wrong for every picture is found before the first is dreamed on.
+"""
 
 from __future__ import annotations
 
-import signal
 import sys
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+import numpy as np
 
 from reverie.cli.host import from_image, to_image
 from reverie.cli.options import chosen
+from reverie.cli.places import Job, plan, user_path
+from reverie.cli.progress import Interrupt, progress
 from reverie.cli.speech import DownloadBar, say
 from reverie.device import choose_device
-from reverie.engine.dream import Step
 from reverie.engine.dream import dream as dream_on
-from reverie.engine.prepare import resolve
-from reverie.errors import Cancelled, ImageError, ReverieError
-from reverie.networks.loading import LoadedNetwork, load_network
-from reverie.picture import (
-    check_output,
-    find_pictures,
-    free_name,
-    read_picture,
-    write_picture,
+from reverie.engine.octaves import fit
+from reverie.engine.prepare import prepare, resolve
+from reverie.errors import (
+    Cancelled,
+    NetworkError,
+    ObjectiveError,
+    PluginError,
+    ReverieError,
 )
+from reverie.grammar import parse_objective
+from reverie.networks.loading import LoadedNetwork, load_network
+from reverie.picture import Picture, check_output, read_picture, write_picture
 from reverie.plugins import find, registry
 from reverie.recipe import Recipe
 from reverie.record import read_recipe, write_record
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Sequence
 
     import torch
-    from torch import Tensor
+
+_HOLDS_FOR_ALL = (NetworkError, ObjectiveError, PluginError)
+"""Faults of the recipe rather than of one picture: the next one would fail like this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What all pictures of one command share."""
+
+    recipe: Recipe
+    """Resolved."""
+    network: LoadedNetwork
+    device: torch.device
+    mask: np.ndarray[Any, Any] | None
+    """(H, W) in 0..1, of any size."""
+    overwrite: bool
+    quiet: bool
 
 
 def dream(options: argparse.Namespace) -> int:
     """Dream on every picture named; one that fails does not keep the others from being dreamed."""
     recipe, digest = _recipe(options)
     device = choose_device(options.device)
-    pictures = find_pictures([Path(photo).expanduser() for photo in options.photos])
-    jobs = [(path, _output(path, options, several=len(pictures) > 1)) for path in pictures]
-    for _, out in jobs:
-        check_output(out, overwrite=options.overwrite)
+    _check_names(recipe)
+    jobs = plan(options.photos, options.output, overwrite=options.overwrite)
+    mask = None if options.mask is None else _read_mask(options.mask)
     with DownloadBar(recipe.network, quiet=options.quiet) as bar:
         network = load_network(recipe.network, on_progress=bar.update)
     if digest not in {None, network.digest}:
         say("The recipe was made with other weights; this dream will differ.", sys.stderr)
     recipe = resolve(recipe, device)
+    prepare(recipe, device)  # what this makes is kept: it only finds wrong layers early
+    work = _Work(
+        recipe=recipe,
+        network=network,
+        device=device,
+        mask=mask,
+        overwrite=options.overwrite,
+        quiet=options.quiet,
+    )
+    return _dream_all(jobs, work)
+
+
+def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
+    """Preset or recipe file first, then what the user said; and the digest of its weights."""
+    base, digest = Recipe(), None
+    if options.preset is not None:
+        preset = find("preset", registry().presets(), options.preset)
+        base = preset.recipe
+        if preset.notice:
+            say(f"{preset.name}: {preset.notice}", sys.stderr)
+    elif options.recipe is not None:
+        base, digest = read_recipe(user_path(options.recipe))
+    recipe = chosen(options, base)
+    name, base_name = (each.network.partition(":")[0] for each in (recipe, base))
+    if name == base_name:  # with other weights, perhaps: its layers are the same
+        return recipe, digest
+    if "objective" not in vars(options) and base.objective:
+        say(
+            f"{name} has other layers than {base_name}: its default is dreamed; "
+            "choose one with --objective.",
+            sys.stderr,
+        )
+        recipe = recipe.evolve(objective="")
+    return recipe, None
+
+
+def _check_names(recipe: Recipe) -> None:
+    """Find what is misspelt without loading a network, which may have to be downloaded."""
+    find("network", registry().networks(), recipe.network.partition(":")[0])
+    find("parameterization", registry().parameterizations(), recipe.parameterization)
+    if recipe.objective.strip():
+        parse_objective(recipe.objective, registry().objectives())
+
+
+def _read_mask(file: str) -> np.ndarray[Any, Any]:
+    mask = read_picture(user_path(file))
+    _tell_notes(mask)
+    values: np.ndarray[Any, Any] = mask.pixels.mean(axis=2)
+    if mask.alpha is not None:  # where nothing is painted, nothing is white
+        values *= mask.alpha / np.float32(np.iinfo(mask.alpha.dtype).max)
+    return values
+
+
+def _tell_notes(picture: Picture) -> None:
+    for note in picture.notes:
+        say(note, sys.stderr)
+
+
+def _dream_all(jobs: Sequence[Job], work: _Work) -> int:
     failed = 0
-    for path, out in jobs:
-        try:
-            if not _dream_file(path, out, recipe, network, device, options):
+    with Interrupt() as interrupt:
+        for number, job in enumerate(jobs, start=1):
+            interrupt.has_begun = False
+            try:
+                _dream_file(job, work, interrupt)
+            except _HOLDS_FOR_ALL:
+                raise
+            except ReverieError as error:
+                failed += 1
+                say(f"reverie: {error}", sys.stderr)
+            except MemoryError:
+                failed += 1
+                say(f"reverie: {job.photo} does not fit into memory; set a size.", sys.stderr)
+            if interrupt.asked:
+                left = len(jobs) - number
+                more = f"; {left} more of {len(jobs)} pictures were not begun" if left else ""
+                say(f"reverie: stopped{more}.", sys.stderr)
                 return 130
-        except ReverieError as error:
-            failed += 1
-            say(f"reverie: {error}", sys.stderr)
     if failed and len(jobs) > 1:
         say(f"{failed} of {len(jobs)} pictures could not be dreamed.", sys.stderr)
     return 1 if failed else 0
 
 
-def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
-    """Preset or recipe file first, then what the user said."""
-    base, digest = Recipe(), None
-    if options.preset:
-        preset = find("preset", registry().presets(), options.preset)
-        base = preset.recipe
-        if preset.notice:
-            say(f"{preset.name}: {preset.notice}", sys.stderr)
-    elif options.recipe:
-        base, digest = read_recipe(Path(options.recipe).expanduser())
-    recipe = chosen(options, base)
-    if recipe.network != base.network:
-        digest = None
-        if "objective" not in vars(options) and base.objective:
-            say(
-                f"{recipe.network} has other layers than {base.network}: its default is dreamed; "
-                "choose one with --objective.",
-                sys.stderr,
-            )
-            recipe = recipe.evolve(objective="")
-    return recipe, digest
-
-
-def _output(path: Path, options: argparse.Namespace, *, several: bool) -> Path:
-    name = f"{path.stem}.dream.png"
-    if options.output is None:
-        beside = path.with_name(name)
-        return beside if options.overwrite else free_name(beside)
-    out = Path(options.output).expanduser()
-    if out.is_dir():
-        return out / name if options.overwrite else free_name(out / name)
-    if several:
-        raise ImageError(
-            f"{out} must be a folder that exists: there are several pictures to write."
-        )
-    return out
-
-
-def _dream_file(
-    path: Path,
-    out: Path,
-    recipe: Recipe,
-    network: LoadedNetwork,
-    device: torch.device,
-    options: argparse.Namespace,
-) -> bool:
-    """Dream on one file and write it; False if the user stopped it."""
-    picture = read_picture(path)
-    for note in picture.notes:
-        say(note, sys.stderr)
-    mask = (
-        read_picture(Path(options.mask).expanduser()).pixels.mean(axis=2) if options.mask else None
-    )
+def _dream_file(job: Job, work: _Work, interrupt: Interrupt) -> None:
+    """Dream on one file and write it, as far as the user let it come."""
+    picture = read_picture(job.photo)
+    _tell_notes(picture)
+    check_output(job.place(), overwrite=work.overwrite, like=_at_size(picture, work.recipe.size))
     done = 1.0
     try:
-        with _progress(path.name, quiet=options.quiet) as on_step:
-            result: Tensor = dream_on(
-                to_image(picture), recipe, mask=mask, device=device, on_step=on_step
+        with progress(job.photo.name, interrupt, quiet=work.quiet) as on_step:
+            result = dream_on(
+                to_image(picture),
+                work.recipe,
+                mask=work.mask,
+                device=work.device,
+                on_step=on_step,
             )
     except Cancelled as cancelled:
-        if cancelled.image is None:
-            say("stopped before the first step; nothing was written.", sys.stderr)
-            return False
         result, done = cancelled.image, cancelled.done
-    record = write_record(recipe, digest=network.digest, device=str(device), done=done)
-    dreamed = from_image(result, picture)
-    write_picture(out, dreamed.pixels, like=picture, record=record, overwrite=options.overwrite)
-    say(f"{'stopped; the dream so far is in ' if done < 1 else ''}{out}")
-    return done == 1
+    record = write_record(
+        work.recipe, digest=work.network.digest, device=str(work.device), done=done
+    )
+    dreamed, out = from_image(result, picture), job.place()
+    write_picture(out, dreamed.pixels, like=dreamed, record=record, overwrite=work.overwrite)
+    if done < 1:
+        say(f"reverie: {out} has the dream so far, {int(done * 100)} %.", sys.stderr)
+    say(str(out))  # alone on its line, for programs that read on
 
 
-@contextmanager
-def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[Step], None]]:
-    """Show a bar with time left and the objective, and turn the first Ctrl-C into `Cancelled`."""
-    stopped = False
-
-    def stop(*_: Any) -> None:
-        nonlocal stopped
-        stopped = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the second one stops at once
-
-    layout = "{desc} {percentage:3.0f}% |{bar:24}| {elapsed}, {remaining} left{postfix}"
-    before = signal.signal(signal.SIGINT, stop)
-    with tqdm(total=1.0, desc=name, bar_format=layout, disable=quiet or None, leave=False) as bar:
-
-        def on_step(step: Step) -> None:
-            bar.set_postfix_str(
-                f"octave {step.octave}/{step.octaves}, objective {step.value:.4g}", refresh=False
-            )
-            bar.update(step.done - bar.n)
-            if stopped:
-                raise Cancelled
-
-        try:
-            yield on_step
-        finally:
-            signal.signal(signal.SIGINT, before)
+def _at_size(picture: Picture, size: int) -> Picture:
+    """Give a stand-in with the shape that the dream will have; its pixels take no memory."""
+    height, width = fit((picture.pixels.shape[0], picture.pixels.shape[1]), size)
+    return replace(picture, pixels=np.broadcast_to(np.float32(0), (height, width, 3)))

@@ -108,11 +108,11 @@ def fetch_network(options: argparse.Namespace) -> int:
 
     network = find("network", registry().networks(), options.name)
     if network.weights is None:
-        say(f"{network.name} needs no download.")
+        say(f"{network.name} needs no download.", sys.stderr)
         return 0
     with DownloadBar(network.name) as bar:
         path = fetch_weights(network.weights(), on_progress=bar.update)
-    say(str(path), sys.stdout)
+    say(str(path))
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reverie.recipe import Recipe, settings
 
 if TYPE_CHECKING:
-    from reverie.settings import Setting
+    from reverie.setting import Setting
 
 
 def control(setting: Setting) -> dict[str, Any]:

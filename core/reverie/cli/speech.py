@@ -1,7 +1,10 @@
-"""How the command line speaks: sentences, tables, and a bar for downloads."""
+"""How the command line speaks: sentences, tables, the log, and a bar for downloads."""
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,8 +18,28 @@ if TYPE_CHECKING:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Write a line; a progress bar on the screen stays whole."""
-    tqdm.write(text, file=stream or sys.stdout)
+    """Write a line now, for whoever reads a pipe; a progress bar on the screen stays whole."""
+    stream = stream or sys.stdout
+    tqdm.write(text, file=stream)
+    stream.flush()
+
+
+class SpokenLog(logging.Handler):
+    """Says what the library logs, as everything else is said."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record to standard error."""
+        say(self.format(record), sys.stderr)
+
+
+def speak_any_name() -> None:
+    """Let no file name, however odd, end a command because it cannot be printed.
+
+    On Linux a name may be no text at all: it is given on byte for byte, so that pipes work.
+    """
+    errors = "surrogateescape" if os.name == "posix" else "backslashreplace"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=errors)
 
 
 def table(rows: Iterable[Sequence[str]], heading: Sequence[str]) -> None:
