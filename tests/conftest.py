@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHARED = Path(os.environ.get("REVERIE_SHARED", Path(__file__).parents[2] / "shared"))
 """Real photos and a real network, not part of the repository; tests that need them skip without."""
@@ -28,6 +32,16 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
     monkeypatch.setenv("REVERIE_OFFLINE", "1")
     monkeypatch.delenv("REVERIE_WEIGHTS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Several threads on a tiny picture wait for each other, most of all on a busy machine."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,21 +11,9 @@ from PIL import Image
 from reverie import ImageError, Recipe, dream
 from reverie.image import resized_alpha, to_mask, to_tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 QUICK = Recipe(octaves=1, steps=1, precision="float32")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "La")
 DEEP_MODES = ("RGBa", "I", "F", "I;16", "I;16B", "I;16L")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Several threads on a tiny picture wait for each other, most of all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def noise(*shape: int, dtype: str = "uint8") -> np.ndarray[Any, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from reverie import ImageError, Recipe, RecipeError, __version__
 from reverie.picture import write_picture
-from reverie.record import parse_record, read_recipe, write_record
+from reverie.record import Record, parse_record, read_recipe, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,9 @@ def test_a_record_says_where_the_dream_was_stopped() -> None:
 
 
 def test_a_record_comes_back() -> None:
-    assert parse_record(write_record(RECIPE, digest=DIGEST, device="cuda:0")) == (RECIPE, DIGEST)
+    assert parse_record(write_record(RECIPE, digest=DIGEST, device="cuda:0")) == Record(
+        RECIPE, DIGEST
+    )
 
 
 def test_a_record_does_not_tell_where_its_maker_keeps_files() -> None:
@@ -52,20 +54,20 @@ def test_a_record_is_ascii_whatever_a_file_is_called() -> None:
     recipe = RECIPE.evolve(network="vgg16:größe.pth")
     text = write_record(recipe, digest=DIGEST, device="cpu")
     assert text.isascii()
-    assert parse_record(text)[0] == recipe
+    assert parse_record(text).recipe == recipe
 
 
 @pytest.mark.parametrize("digest", [None, 5, ["x"], {}])
 def test_a_digest_that_is_no_text_counts_as_none(digest: object) -> None:
     text = json.dumps({"recipe": {}, "network_sha256": digest})
-    assert parse_record(text) == (Recipe(), None)
+    assert parse_record(text) == Record(Recipe())
 
 
 def test_a_recipe_is_read_from_its_own_json(tmp_path: Path) -> None:
     for encoding in ("utf-8", "utf-8-sig"):
         path = tmp_path / "recipe.json"
         path.write_text(RECIPE.to_json(), encoding=encoding)
-        assert read_recipe(path) == (RECIPE, None)
+        assert read_recipe(path) == Record(RECIPE)
 
 
 @pytest.mark.parametrize("ending", ["png", "PNG", "jpg", "tif", "webp"])
@@ -73,7 +75,7 @@ def test_a_recipe_is_read_from_a_picture(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"dream.{ending}"
     record = write_record(RECIPE, digest=DIGEST, device="cpu")
     write_picture(path, np.zeros((4, 5, 3)), record=record)
-    assert read_recipe(path) == (RECIPE, DIGEST)
+    assert read_recipe(path) == Record(RECIPE, DIGEST)
 
 
 def test_a_picture_without_a_recipe_says_so(tmp_path: Path) -> None:
@@ -114,3 +116,8 @@ def test_what_is_no_recipe_is_refused_in_one_sentence(
     with pytest.raises(RecipeError, match=words) as caught:
         read_recipe(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_record_says_that_a_mask_was_used() -> None:
+    text = write_record(RECIPE, digest=DIGEST, device="cpu", is_masked=True)
+    assert parse_record(text) == Record(RECIPE, DIGEST, is_masked=True)

@@ -58,6 +58,11 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
             f"device: {name!r} is not available to this PyTorch ({torch.__version__}); "
             "use cpu or auto, or install a PyTorch build for it."
         )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ReverieError(
+            f"device: {name!r} is not there; this machine has cuda:0 to "
+            f"cuda:{torch.cuda.device_count() - 1}."
+        )
     return device
 
 

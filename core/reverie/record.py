@@ -6,6 +6,7 @@ picture/ stores the text in PNG, JPEG, TIFF and WebP; this file says what the te
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 """File names that may hold a record; any other is read as JSON."""
 
 
-def write_record(recipe: Recipe, *, digest: str, device: str, done: float = 1.0) -> str:
+def write_record(
+    recipe: Recipe, *, digest: str, device: str, done: float = 1.0, is_masked: bool = False
+) -> str:
     """Write down how a picture was made, as JSON.
 
     Args:
@@ -26,6 +29,7 @@ def write_record(recipe: Recipe, *, digest: str, device: str, done: float = 1.0)
         digest: the network's weights, SHA-256 in hexadecimal digits.
         device: where it was computed; another device may give other bytes.
         done: how much of the dream was done when the user stopped it, 0..1.
+        is_masked: a mask was used; it is not part of the recipe.
     """
     name, _, file = recipe.network.partition(":")
     if file:  # a published picture should not tell where its maker keeps files
@@ -36,16 +40,26 @@ def write_record(recipe: Recipe, *, digest: str, device: str, done: float = 1.0)
         "network_sha256": digest,
         "device": device,
     }
+    if is_masked:
+        record["masked"] = True
     if done < 1:
         record["stopped_at"] = round(done, 3)
     return json.dumps(record)  # in ASCII: every format holds it, in half of what UTF-16 takes
 
 
-def read_recipe(path: Path) -> tuple[Recipe, str | None]:
+@dataclass(frozen=True)
+class Record:
+    """What a picture or a recipe file tells."""
+
+    recipe: Recipe
+    digest: str | None = None
+    """The network's weights, SHA-256 in hexadecimal digits; None in a plain recipe."""
+    is_masked: bool = False
+
+
+def read_recipe(path: Path) -> Record:
     """Read a recipe from a JSON file, or from a picture that was made with one.
 
-    Returns:
-        The recipe, and the SHA-256 of the network's weights if a picture says it.
     Raises:
         RecipeError: there is none in it, or it is not valid.
         ImageError: the picture cannot be read.
@@ -63,14 +77,17 @@ def read_recipe(path: Path) -> tuple[Recipe, str | None]:
     return parse_record(text)
 
 
-def parse_record(text: str) -> tuple[Recipe, str | None]:
+def parse_record(text: str) -> Record:
     """Read a recipe from the text of a record, or from a recipe's own JSON."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
         data = None
-    if isinstance(data, dict) and isinstance(data.get("recipe"), dict):
-        digest = data.get("network_sha256")
-        recipe = Recipe.from_json(json.dumps(data["recipe"]))
-        return recipe, digest if isinstance(digest, str) else None
-    return Recipe.from_json(text), None
+    if not (isinstance(data, dict) and isinstance(data.get("recipe"), dict)):
+        return Record(Recipe.from_json(text))
+    digest = data.get("network_sha256")
+    return Record(
+        Recipe.from_json(json.dumps(data["recipe"])),
+        digest if isinstance(digest, str) else None,
+        is_masked=data.get("masked") is True,
+    )

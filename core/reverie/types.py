@@ -50,7 +50,7 @@ class Network:
     """Divided by after that."""
     default_layer: str = ""
     """The layer to dream when a recipe names none; "" takes a middle one."""
-    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names for layers: {"relu4_3": "features.22"}."""
     window: int | None = None
     """Side in px of the only picture size it takes (vision transformers); None takes any size."""

@@ -200,6 +200,13 @@ def test_a_mask_says_where(cli: CommandLine, waves: Path, pixels: Array) -> None
     assert not np.array_equal(dreamed[:, :20], pixels[:, :20])
 
 
+def test_repeating_a_masked_dream_without_its_mask_says_so(cli: CommandLine, waves: Path) -> None:
+    Image.new("L", (20, 24), 255).save("mask.png")
+    masked = cli.dream(waves.name, "--mask", "mask.png").paths[0]
+    assert "--mask" in cli("dream", waves.name, "--recipe", masked).err
+    assert "--mask" not in cli("dream", waves.name, "--recipe", masked, "--mask", "mask.png").err
+
+
 def test_a_mask_is_white_only_where_it_is_painted(
     cli: CommandLine, waves: Path, pixels: Array
 ) -> None:

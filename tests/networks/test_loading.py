@@ -200,3 +200,35 @@ def test_changed_weights_are_loaded_again(tmp_path: Path) -> None:
     file.unlink()
     save_file(state, file)
     assert load_network(f"embedded:{file}").digest != before
+
+
+def test_own_weights_are_found_by_their_bare_name_in_the_weights_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reverie.networks.embedded import WEIGHTS
+
+    (tmp_path / "mine.safetensors").write_bytes(WEIGHTS.read_bytes())
+    with pytest.raises(WeightsError, match="give their whole path"):
+        load_network("embedded:mine.safetensors")
+    monkeypatch.setenv("REVERIE_WEIGHTS", str(tmp_path))
+    found = load_network("embedded:mine.safetensors")
+    assert found.digest == load_network("embedded").digest
+
+
+def test_a_network_that_cannot_be_built_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from reverie import hookimpl
+    from reverie.plugins import Registry
+
+    def load(_weights: Path | None) -> nn.Module:
+        raise TypeError("no such thing")
+
+    network = Network(name="faulty", summary="", load=load)
+    plugin = SimpleNamespace(
+        reverie_networks=hookimpl(specname="reverie_networks")(lambda: [network])
+    )
+    found = Registry([("example", plugin)], installed=())
+    monkeypatch.setattr("reverie.networks.loading.registry", lambda: found)
+    with pytest.raises(NetworkError, match="'faulty' cannot be built: TypeError: no such thing"):
+        load_network("faulty")

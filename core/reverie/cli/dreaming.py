@@ -91,7 +91,10 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
         if preset.notice:
             say(f"{preset.name}: {preset.notice}", sys.stderr)
     elif options.recipe is not None:
-        base, digest = read_recipe(user_path(options.recipe))
+        record = read_recipe(user_path(options.recipe))
+        base, digest = record.recipe, record.digest
+        if record.is_masked and options.mask is None:
+            say("The recipe was used with a mask: give it again with --mask.", sys.stderr)
     recipe = chosen(options, base)
     name, base_name = (each.network.partition(":")[0] for each in (recipe, base))
     if name == base_name:  # with other weights, perhaps: its layers are the same
@@ -171,7 +174,11 @@ def _dream_file(job: Job, work: _Work, interrupt: Interrupt) -> None:
     except Cancelled as cancelled:
         result, done = cancelled.image, cancelled.done
     record = write_record(
-        work.recipe, digest=work.network.digest, device=str(work.device), done=done
+        work.recipe,
+        digest=work.network.digest,
+        device=str(work.device),
+        done=done,
+        is_masked=work.mask is not None,
     )
     dreamed, out = from_image(result, picture), job.place()
     write_picture(out, dreamed.pixels, like=dreamed, record=record, overwrite=work.overwrite)

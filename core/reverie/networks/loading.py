@@ -7,14 +7,13 @@ import hashlib
 import logging
 import threading
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from reverie.device import own_grad_mode
-from reverie.errors import NetworkError, WeightsError, unknown_name
+from reverie.errors import NetworkError, ReverieError, WeightsError, unknown_name
 from reverie.networks import weights as weight_files
 from reverie.networks.folding import fold_batch_norm, replace_module
 from reverie.networks.layers import Layer, find_layers
@@ -23,6 +22,7 @@ from reverie.plugins import find, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -54,25 +54,30 @@ def load_network(
     """
     known, _, file = name.partition(":")
     record = find("network", registry().networks(), known)
-    path = Path(file).expanduser() if file else None
+    path = weight_files.own_weights(file) if file else None
     if path is None and record.weights is not None:
         path = weight_files.fetch_weights(record.weights(), on_progress=on_progress)
-    stamp = path.stat().st_mtime_ns if path is not None and path.exists() else 0
-    return _load(record, path, stamp)
+    return _load(known, path, path.stat().st_mtime_ns if path is not None else 0)
 
 
 @lru_cache(maxsize=_KEPT)
-def _load(record: Network, path: Path | None, _stamp: int) -> LoadedNetwork:
+def _load(name: str, path: Path | None, _changed: int) -> LoadedNetwork:
+    record = registry().networks()[name]
     # Not on the caller's default device, and without drawing from the caller's random numbers.
     with own_grad_mode(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
         try:
             module = record.load(path).float().eval().requires_grad_(requires_grad=False)
-        except (KeyError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()
-            raise WeightsError(
-                f"the weights {str(path or 'of ' + record.name)!r} do not fit the network "
-                f"{record.name!r}: {' '.join(line.strip() for line in reason[:3])[:300]}"
-            ) from None
+        except ReverieError:
+            raise
+        except Exception as error:
+            # A state dict that does not fit, or a fault in somebody else's network.
+            reason = " ".join(line.strip() for line in str(error).strip().splitlines()[:3])
+            fault = (
+                f"the weights {str(path)!r} do not fit the network {name!r}: {reason[:300]}"
+                if path is not None
+                else f"the network {name!r} cannot be built: {type(error).__name__}: {reason[:300]}"
+            )
+            raise WeightsError(fault) from error
         for part in module.modules():  # an in-place ReLU would change what a layer before it gave
             if hasattr(part, "inplace"):
                 setattr(part, "inplace", False)  # noqa: B010 - nn.Module types attributes as tensors

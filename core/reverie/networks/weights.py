@@ -136,6 +136,25 @@ def _hub_folder() -> Path:
     return Path(os.environ.get("TORCH_HOME", str(Path(cache, "torch")))) / "hub"
 
 
+def own_weights(file: str) -> Path:
+    """Find the user's own weights: as named, else by their bare name in `weights_folders`.
+
+    Recipes in pictures hold the bare name only, so that a published picture does not tell where its
+    maker keeps files.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    path = Path(os.path.expanduser(file))  # noqa: PTH111 - Path.expanduser raises for ~stranger
+    for candidate in (path, *(folder / path.name for folder in weights_folders())):
+        if candidate.is_file():
+            return candidate
+    raise WeightsError(
+        f"the weights {file!r} are not here; give their whole path, as in NAME:FILE, "
+        f"or put them into {weights_folders()[0]}."
+    )
+
+
 def find_weights(source: WeightsSource) -> Path | None:
     """Look for weights that are on this machine already.
 
