@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if all went well, 1 if something could not be done, 130 if the user stopped it.
     """
-    # Set before torch is loaded. GNU's OpenMP lets waiting threads spin; beside another busy program
+    # Set before torch is loaded. GNU's OpenMP lets waiting threads spin; beside a busy program
     # a dream then takes twice as long or worse: see tests/bench/neighbour.py.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     options = parser().parse_args(arguments)
