@@ -173,7 +173,9 @@ def test_only_objectives_are_added_to_objectives(other: Any) -> None:
 
 
 def test_the_numbers_of_numpy_are_numbers() -> None:
-    made = channel("eyes", np.int64(3)) * np.float64(0.5) - np.float32(2) * layer("eyes")  # type: ignore[arg-type,operator]
+    three, half, two = np.int64(3), np.float64(0.5), np.float32(2)
+    numbers: list[Any] = [three, half, two]
+    made = channel("eyes", numbers[0]) * numbers[1] - numbers[2] * layer("eyes")
     assert made.text == '0.5*channel("eyes", 3) - 2.0*layer("eyes")'
 
 

@@ -97,7 +97,7 @@ def test_every_mode_becomes_the_same_gradient(tmp_path: Path, mode: str) -> None
     elif mode == "I;16":
         image = Image.fromarray(ramp.astype(np.uint16) * 257)
     elif mode in {"I", "F"}:
-        scaled = ramp.astype(np.int32) * 257 if mode == "I" else np.float32(ramp / 255)
+        scaled: Any = ramp.astype(np.int32) * 257 if mode == "I" else np.float32(ramp / 255)
         image = Image.fromarray(scaled)
     else:
         through = "RGB" if mode == "YCbCr" else "L"

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from skimage import data
 
 import reverie
+
+Array = np.ndarray[Any, Any]
 
 SAMPLES = Path(reverie.__file__).parent / "samples"
 WIDTH = 900
@@ -62,9 +65,7 @@ def sample(name: str) -> Image.Image:
     return Image.open(SAMPLES / f"{name}.jpg").convert("RGB")
 
 
-def dream(
-    image: Image.Image, recipe: reverie.Recipe, mask: np.ndarray | None = None
-) -> Image.Image:
+def dream(image: Image.Image, recipe: reverie.Recipe, mask: Array | None = None) -> Image.Image:
     """Dream at the gallery's width."""
     dreamed: Image.Image = reverie.dream(
         image, recipe.evolve(size=max(WIDTH, WIDTH * image.height // image.width)), mask=mask
@@ -80,11 +81,12 @@ def layers(image: Image.Image) -> Image.Image:
     return fitted(Image.fromarray(np.hstack([np.asarray(tile) for tile in [corner, *tiles]])))
 
 
-def frame(image: Image.Image) -> np.ndarray:
+def frame(image: Image.Image) -> Array:
     """A soft mask that leaves the face of the astronaut alone."""
     row = np.linspace(-1, 1, image.height)[:, None]
     column = np.linspace(-1, 1, image.width)[None]
-    return np.clip((np.hypot(row + 0.5, column + 0.15) - 0.4) / 0.2, 0, 1)
+    distance: Array = np.hypot(row + 0.5, column + 0.15)
+    return ((distance - 0.4) / 0.2).clip(0, 1)
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:

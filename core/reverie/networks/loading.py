@@ -265,7 +265,8 @@ def _cut(image: Tensor, window: int) -> Tensor:
 def _as_map(activation: Tensor, channel_axis: int, count: int) -> Tensor:
     """Bring any layer's output to (N, C, H, W), stacking `count` windows of a picture in H."""
     activation = activation.movedim(channel_axis, 1)
-    activation = activation[(..., *[None] * (4 - activation.ndim))]
+    while activation.ndim < 4:  # noqa: PLR2004
+        activation = activation[..., None]
     if count == 1:
         return activation
     stacked = activation.reshape(-1, count, *activation.shape[1:])

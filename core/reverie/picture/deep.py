@@ -121,6 +121,6 @@ def _tiff_channels(
 def _unassociated(values: Array, alpha: Array) -> Array:
     """Divide colours that were multiplied by alpha; both uint16, or `values` float 0..1."""
     share = np.maximum(alpha, 1)[..., None] / np.float32(MAX_16_BITS)
-    if values.dtype == np.uint16:
-        return np.rint(np.minimum(values / share, MAX_16_BITS)).astype(np.uint16)
-    return np.minimum(values / share, np.float32(1)).astype(np.float32)
+    most, kind = (MAX_16_BITS, np.uint16) if values.dtype == np.uint16 else (1, np.float32)
+    undone: Array = np.minimum(values / share, np.float32(most))
+    return (np.rint(undone) if kind is np.uint16 else undone).astype(kind)

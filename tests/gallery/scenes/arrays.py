@@ -22,7 +22,7 @@ def step(low: float, high: float, value: Array | np.floating[Any]) -> Array:
 
 def sample(texture: Array, *coords: Array) -> Array:
     """Read a cyclic texture at fractional index coordinates, linearly interpolated."""
-    total = np.float32(0)
+    total: Array = np.zeros((), np.float32)
     base = [np.floor(c).astype(np.int64) for c in coords]
     frac = [(c - b).astype(np.float32) for c, b in zip(coords, base, strict=True)]
     for corner in np.ndindex(*(2,) * len(coords)):
