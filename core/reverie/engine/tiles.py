@@ -14,13 +14,11 @@ from torch import Tensor
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From pictures (N, 3, H, W) to an objective's values (N,) and its gradient, shaped like them."""
 
-WHOLE = 4 * 2**20
-"""Pictures of up to so many px are seen as a whole; about 2 GB in bf16 on a CPU."""
-SIDE = 1024
-"""Side of a tile in px, without its halo: larger ones were no faster (see tests/bench)."""
+WHOLE = 2048
+"""px; a picture of no more than its square is seen as a whole, and so is a tile with its halo."""
 
 
-def tiled(gradient: Gradient, halo: int, stride: int, *, side: int = SIDE) -> Gradient:
+def tiled(gradient: Gradient, halo: int, stride: int, *, whole: int = WHOLE) -> Gradient:
     """Make a gradient that sees large pictures in tiles.
 
     Values are the tiles' averaged by area. At the right and lower edge, where a picture is no
@@ -30,12 +28,15 @@ def tiled(gradient: Gradient, halo: int, stride: int, *, side: int = SIDE) -> Gr
         gradient: of the whole picture.
         halo: px around a tile that its pixels' gradient depends on: the receptive field.
         stride: px between the outputs of the deepest layer; tiles start at its multiples.
-        side: of a tile in px, without its halo.
+        whole: side in px of the largest square that is seen at once; more only where the halo
+            would leave less than a quarter of it for the tile.
     """
+    halo = -(-halo // stride) * stride
+    side = max(whole - 2 * halo, whole // 4)
 
     def piecewise(image: Tensor) -> tuple[Tensor, Tensor]:
         height, width = image.shape[2:]
-        if height * width <= max(WHOLE, side**2):
+        if height * width <= whole**2:
             return gradient(image)
         values = torch.zeros(len(image), device=image.device)
         result = torch.empty_like(image)
@@ -55,9 +56,9 @@ def tiled(gradient: Gradient, halo: int, stride: int, *, side: int = SIDE) -> Gr
 
 
 def _spans(length: int, side: int, halo: int, stride: int) -> Iterator[tuple[slice, slice]]:
-    """Cut a length into tiles of about `side` px, each with what is seen of it."""
-    side = max(stride, side // stride * stride)
-    halo = -(-halo // stride) * stride
+    """Cut a length into even tiles of at most `side` px, each with what is seen of it."""
+    count = -(-length // side)
+    side = -(-length // (count * stride)) * stride
     for start in range(0, length, side):
         end = min(start + side, length)
         yield slice(start, end), slice(max(0, start - halo), min(length, end + halo))
