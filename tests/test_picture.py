@@ -124,7 +124,7 @@ def test_transparent_palettes_and_key_colours_become_alpha(tmp_path: Path) -> No
     image.save(tmp_path / "p.png", transparency=bytes([0, 128, 255]))
     image.save(tmp_path / "p.gif", transparency=1)
     Image.fromarray(np.array([[0, 9, 2]], np.uint8)).save(tmp_path / "l.png", transparency=9)
-    data = imagecodecs.png_encode(np.array([[0, 900, 2]], np.uint16))
+    data = bytes(imagecodecs.png_encode(np.array([[0, 900, 2]], np.uint16)))
     key = chunk(b"tRNS", struct.pack(">H", 900))
     (tmp_path / "i.png").write_bytes(data[:33] + key + data[33:])
     alphas = {p.name: read_picture(p).alpha for p in tmp_path.iterdir()}
@@ -168,7 +168,8 @@ def test_orientation_is_applied_once(tmp_path: Path, name: str, orientation: int
         with tifffile.TiffFile(path, mode="r+") as tiff:
             tiff.pages.first.tags[296].overwrite(2)
     elif name == "deep.png":
-        data = imagecodecs.png_encode(np.ascontiguousarray(stored.astype(np.uint16) * 257))
+        deep = np.ascontiguousarray(stored.astype(np.uint16) * 257)
+        data = bytes(imagecodecs.png_encode(deep))
         more = chunk(b"eXIf", exif.tobytes()[6:]) + chunk(
             b"pHYs", struct.pack(">2IB", 3937, 7874, 1)
         )
