@@ -1,5 +1,6 @@
 # make dream   set up, dream with the embedded network, write dream.png
 # make test    set up with the test extras, run everything that CI runs
+# make bench   compare a step with the classic loop's; make gallery  the README's pictures, anew
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment.
 
 PYTHON ?= python3
@@ -24,6 +25,7 @@ bench: $(VENV)/.installed-tests
 	$(BIN)/python tests/bench/steps.py
 
 gallery: $(VENV)/.installed-tests
+	$(BIN)/python -m pip install --quiet --editable ".[gallery]"
 	$(BIN)/python tests/gallery/build.py docs/gallery
 
 $(VENV)/.installed: pyproject.toml

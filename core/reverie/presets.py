@@ -85,13 +85,13 @@ BUILT_IN = (
     ),
     Preset(
         name="tensorflow-tutorial",
-        summary="Soft, swirling, woven: two middle layers of Inception V3 for 250 steps.",
+        summary="Soft, swirling, woven: two middle layers of Inception V3 for 500 steps.",
         recipe=Recipe(
             network="inception_v3",
             objective="mean(Mixed_6a) + mean(Mixed_6c)",
             octaves=5,
             octave_scale=1.3,
-            steps=50,
+            steps=100,
             step_size=1.275,
             jitter=256,
             carry="picture",
