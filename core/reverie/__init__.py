@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from reverie.hookspecs import hookimpl
+    from reverie.networks.loading import release
     from reverie.objectives import Objective, objective
     from reverie.plugins import registry
     from reverie.recipe import Recipe, settings
@@ -45,6 +46,7 @@ _HOMES = {
         "WeightsError",
     ),
     "hookspecs": ("hookimpl",),
+    "networks.loading": ("release",),
     "objectives": ("Objective", "objective"),
     "plugins": ("registry",),
     "recipe": ("Recipe", "settings"),
@@ -75,6 +77,7 @@ __all__ = [
     "hookimpl",
     "objective",
     "registry",
+    "release",
     "settings",
 ]
 

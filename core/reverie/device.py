@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -27,12 +28,39 @@ def own_grad_mode() -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         for kind in ("cpu", "cuda"):
             stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(
-            torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            )
-        )
+        stack.enter_context(_ExactArithmetic())
         yield
+
+
+class _ExactArithmetic:
+    """Settings of the whole process that decide the bytes.
+
+    The first thread that dreams makes them, the last one gives the caller's back.
+    """
+
+    _lock = threading.Lock()
+    _inside = 0
+    _before = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if _ExactArithmetic._inside == 0:
+                self._before.callback(
+                    torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()
+                )
+                torch.set_float32_matmul_precision("highest")
+                self._before.enter_context(
+                    torch.backends.cudnn.flags(
+                        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+                    )
+                )
+            _ExactArithmetic._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            _ExactArithmetic._inside -= 1
+            if _ExactArithmetic._inside == 0:
+                self._before.close()
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:

@@ -218,11 +218,14 @@ def _mask_values(mask: Any) -> Tensor:
         return grey
     if isinstance(mask, np.ndarray):
         largest = 1 if mask.dtype == np.bool_ else _largest(mask.dtype)
+        if largest not in {None, 1} and mask.size and mask.max() <= 1:
+            largest = 1  # zeros and ones, as numpy and OpenCV users write masks
         if largest is not None:
             return _unit(mask, largest)
     if isinstance(mask, Tensor):
-        largest = 255 if mask.dtype is torch.uint8 else 1
-        if largest > 1 or mask.is_floating_point() or mask.dtype is torch.bool:
+        is_bytes = mask.dtype is torch.uint8
+        largest = 255 if is_bytes and mask.numel() and int(mask.max()) > 1 else 1
+        if is_bytes or largest > 1 or mask.is_floating_point() or mask.dtype is torch.bool:
             return mask.detach().to(torch.float32, copy=True) / largest
     kind = getattr(mask, "dtype", None) or type(mask).__name__
     raise ImageError(f"a mask of {kind} is not one; give booleans, floats in 0..1, or uint8.")

@@ -1,7 +1,7 @@
 """The known looks, named after their sources, with the exact numbers of their code.
 
-Step sizes were converted to grey levels: a step of s in ImageNet-normalised units is 58 s (the mean
-standard deviation 0.226 times 255), one on the scale -1..1 is 127.5 s.
+Step sizes were converted to grey levels: a step of s in ImageNet-normalised units is 57.6 s (the
+mean standard deviation 0.226 times 255), one on the scale -1..1 is 127.5 s.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ _NOT_PLACES = (
     "trained on objects (ImageNet)."
 )
 
+_MEAN_TAKEN_OUT = "The original also takes the gradient's mean out, which shifts colours a little."
+
 _GORDICALEKSA = Recipe(
     network="vgg16",
     objective="relu4_3",
     octave_scale=1.8,
-    step_size=5.2,
+    step_size=5.19,
     carry="picture",
     normalization="std",
     smoothing=0.5,
@@ -81,7 +83,8 @@ BUILT_IN = (
         summary="The first TensorFlow notebook: every form grows a face.",
         recipe=Recipe(network="googlenet", objective="inception4c", jitter=256, clip=False),
         source="tensorflow/examples, r1 deepdream.ipynb",
-        notice=_NOT_5H,
+        notice=_NOT_5H
+        + " It sees the picture in tiles of 512 px without an overlap; here it is whole.",
     ),
     Preset(
         name="tensorflow-tutorial",
@@ -93,7 +96,7 @@ BUILT_IN = (
             octave_scale=1.3,
             steps=100,
             step_size=1.275,
-            jitter=256,
+            jitter=512,
             carry="picture",
             normalization="std",
         ),
@@ -122,6 +125,7 @@ BUILT_IN = (
         summary="Strong, soft-edged shapes of VGG16, whole picture carried from octave to octave.",
         recipe=_GORDICALEKSA,
         source="gordicaleksa/pytorch-deepdream",
+        notice=_MEAN_TAKEN_OUT + " It works at a width of 600 px: see --size.",
     ),
     Preset(
         name="gordicaleksa-high-level",
@@ -130,7 +134,7 @@ BUILT_IN = (
             network="resnet50", objective="layer4", octaves=11, octave_scale=1.3, jitter=34
         ),
         source="gordicaleksa/pytorch-deepdream",
-        notice=_NOT_PLACES,
+        notice=f"{_NOT_PLACES} {_MEAN_TAKEN_OUT}",
     ),
     Preset(
         name="gordicaleksa-low-level",
@@ -144,14 +148,14 @@ BUILT_IN = (
             jitter=150,
         ),
         source="gordicaleksa/pytorch-deepdream",
-        notice=_NOT_PLACES,
+        notice=f"{_NOT_PLACES} {_MEAN_TAKEN_OUT}",
     ),
     Preset(
         name="deepdream-video",
         summary="Half the steps and wider octaves: mild enough for every frame of a film.",
         recipe=Recipe(network="googlenet", objective="inception4c", octave_scale=1.5, steps=5),
         source="graphific/DeepDreamVideo, its code's defaults",
-        notice=_NOT_BVLC,
+        notice=_NOT_BVLC + " It goes through nine layers from frame to frame and blends frames.",
     ),
     Preset(
         name="crowsonkb",
@@ -165,13 +169,15 @@ BUILT_IN = (
             clip=False,
         ),
         source="crowsonkb/deep_dream",
-        notice=_NOT_BVLC,
+        notice=_NOT_BVLC + " It takes octaves down to 128 px, which seven are for 1024 px, and "
+        "subtracts a little total variation.",
     ),
     Preset(
         name="mlx-subtle",
         summary="VGG16, fewer and smaller steps, blurred: shapes that hide in the picture.",
-        recipe=_GORDICALEKSA.evolve(steps=8, step_size=4.0, smoothing=0.8, jitter=24),
+        recipe=_GORDICALEKSA.evolve(steps=8, step_size=4.03, smoothing=0.8, jitter=24),
         source="DeepDream-MLX, terminal interface",
+        notice=_MEAN_TAKEN_OUT,
     ),
     Preset(
         name="mlx-bold",
@@ -181,18 +187,52 @@ BUILT_IN = (
             octaves=5,
             octave_scale=1.6,
             steps=14,
-            step_size=6.9,
+            step_size=6.92,
             smoothing=0.35,
             jitter=24,
         ),
         source="DeepDream-MLX, terminal interface",
+        notice=_MEAN_TAKEN_OUT,
     ),
     Preset(
         name="mlx-sharp",
         summary="VGG16, less blur and closer octaves: crisp lines.",
         recipe=_GORDICALEKSA.evolve(
-            octaves=5, octave_scale=1.5, steps=16, step_size=5.8, smoothing=0.3, jitter=20
+            octaves=5, octave_scale=1.5, steps=16, step_size=5.76, smoothing=0.3, jitter=20
         ),
         source="DeepDream-MLX, terminal interface",
+        notice=_MEAN_TAKEN_OUT,
+    ),
+    *(
+        Preset(
+            name=f"mlx-{number}",
+            summary=f"VGG16's {layer} in six close octaves: {look}.",
+            recipe=_GORDICALEKSA.evolve(
+                objective=layer, octaves=6, octave_scale=1.4, step_size=3.46
+            ),
+            source=f"DeepDream-MLX, preset {number}",
+            notice=_MEAN_TAKEN_OUT,
+        )
+        for number, layer, look in (
+            ("nb14", "relu3_3", "fine texture"),
+            ("nb20", "relu4_2", "shapes and eyes"),
+            ("nb28", "relu5_3", "whole things"),
+        )
+    ),
+    Preset(
+        name="mlx-googlenet",
+        summary="Three depths of GoogLeNet at once, softly.",
+        recipe=_GORDICALEKSA.evolve(
+            network="googlenet", objective="inception3b + inception4c + inception4d"
+        ),
+        source="DeepDream-MLX",
+        notice=_MEAN_TAKEN_OUT,
+    ),
+    Preset(
+        name="mlx-resnet50",
+        summary="The last blocks of a ResNet50: large, strange scenes.",
+        recipe=_GORDICALEKSA.evolve(network="resnet50", objective="layer4.2"),
+        source="DeepDream-MLX",
+        notice=_MEAN_TAKEN_OUT,
     ),
 )

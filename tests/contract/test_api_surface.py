@@ -32,6 +32,7 @@ PUBLIC = [
     "hookimpl",
     "objective",
     "registry",
+    "release",
     "settings",
 ]
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
 import torch
 
-from reverie import Cancelled, Recipe, ReverieError, Step, dream
-from reverie.device import choose_device, choose_precision
+from reverie import Cancelled, Recipe, RecipeError, ReverieError, Step, dream
+from reverie.device import choose_device, choose_precision, own_grad_mode
 from reverie.engine import dream as engine
 
 if TYPE_CHECKING:
@@ -71,12 +72,15 @@ def test_ambient_state_is_neither_used_nor_changed(picture: torch.Tensor) -> Non
     loading._load.cache_clear()
     state = torch.get_rng_state()
     torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
     try:
         with torch.autocast("cpu", torch.bfloat16):
             ambient = dream(picture, QUICK)
             assert torch.is_autocast_enabled("cpu")
+            assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
     assert torch.equal(ambient, expected)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(picture, before)
@@ -122,6 +126,42 @@ def test_outside_a_mask_every_bit_stays(picture: torch.Tensor) -> None:
     change = (dreamed - picture).abs().amax(dim=1)[0]
     assert float(change[mask == 0].max()) == 0
     assert float(change[mask == 1].mean()) > 4 * float(change[mask == 0.1].mean()) > 0
+
+
+def test_a_faint_mask_changes_little_whatever_is_carried(photo: Image.Image) -> None:
+    for carry in ("detail", "picture"):
+        recipe = Recipe(octaves=3, steps=1, carry=carry)
+        dreamed = dream(photo, recipe, mask=np.full((4, 4), 0.01))
+        change = np.abs(np.asarray(dreamed, float) - np.asarray(photo, float))
+        assert change.mean() < 0.5, carry
+
+
+def test_under_a_mask_the_gradient_is_that_of_the_whole_picture() -> None:
+    noise = torch.rand(1, 3, 60, 70, generator=torch.Generator().manual_seed(0))
+    large = torch.nn.functional.interpolate(noise, size=(480, 560), mode="bicubic").clamp(0, 1)
+    mask = torch.zeros(480, 560)
+    mask[230:262, 301:333] = 1
+    recipe = Recipe(objective="eyes", octaves=1, steps=1, jitter=0, clip=False, precision="float32")
+    inside = (slice(None), slice(None), slice(230, 262), slice(301, 333))
+    alone = (dream(large, recipe, mask=mask) - large)[inside].flatten()
+    whole = (dream(large, recipe) - large)[inside].flatten()
+    similarity = torch.nn.functional.cosine_similarity(alone, whole, dim=0)
+    assert float(similarity) > 0.9999
+
+
+def test_a_neuron_stands_where_it_stands_with_and_without_a_mask() -> None:
+    noise = torch.rand(1, 3, 320, 320, generator=torch.Generator().manual_seed(0))
+    recipe = Recipe(
+        objective="neuron(outlines.6.0, 3, x=0.1, y=0.1)",
+        octaves=1,
+        steps=1,
+        jitter=0,
+        precision="float32",
+    )
+    mask = torch.zeros(320, 320)
+    mask[:160, :160] = 1
+    masked, whole = (dream(noise, recipe, mask=each) != noise for each in (mask, None))
+    assert torch.equal(masked, whole & (mask > 0))
 
 
 def test_a_mask_of_zeros_changes_nothing_and_says_so(
@@ -238,6 +278,26 @@ def test_precision_is_what_was_asked_for() -> None:
     assert choose_precision("float32", cpu) == "float32"
     assert choose_precision("bf16", cpu) == "bf16"
     assert choose_precision("auto", cpu) in {"float32", "bf16"}
+
+
+def test_two_threads_give_the_callers_settings_back_when_both_are_done() -> None:
+    first, second = own_grad_mode(), own_grad_mode()
+    torch.backends.cudnn.benchmark = True
+    try:
+        first.__enter__()
+        with ThreadPoolExecutor(1) as other:
+            other.submit(second.__enter__).result()
+            first.__exit__(None, None, None)
+            assert not torch.backends.cudnn.benchmark
+            other.submit(second.__exit__, None, None, None).result()
+        assert torch.backends.cudnn.benchmark
+    finally:
+        torch.backends.cudnn.benchmark = False
+
+
+def test_what_is_no_recipe_is_refused_in_a_sentence(picture: torch.Tensor) -> None:
+    with pytest.raises(RecipeError, match=r"'classic' is not a recipe; give reverie\.Recipe"):
+        dream(picture, "classic")  # type: ignore[arg-type]
 
 
 @pytest.mark.gpu

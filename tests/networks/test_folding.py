@@ -61,3 +61,49 @@ def test_a_network_that_cannot_be_traced_is_left_as_it_is() -> None:
     network = Moody()
     fold_batch_norm(network, keep=())
     assert isinstance(network.inner[1], nn.BatchNorm2d)
+
+
+def random_norm(channels: int) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(channels)
+    generator = torch.Generator().manual_seed(channels)
+    assert norm.running_mean is not None
+    norm.running_mean.normal_(generator=generator)
+    return norm
+
+
+class Shared(nn.Module):
+    """Uses one convolution with two norms, and one norm after two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.other = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.first, self.second = random_norm(3), random_norm(3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        once = self.first(self.conv(image))
+        twice = self.second(self.conv(once))
+        result: torch.Tensor = self.second(self.other(twice))
+        return result
+
+
+def test_what_is_used_twice_is_not_folded() -> None:
+    network = Shared().eval().requires_grad_(requires_grad=False)
+    image = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    expected = network(image)
+    fold_batch_norm(network, keep=())
+    assert torch.equal(network(image), expected)
+
+
+def test_a_block_that_ends_in_its_convolution_keeps_its_output() -> None:
+    network = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1)), random_norm(4))
+    network = network.eval().requires_grad_(requires_grad=False)
+    image = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    expected = network[0](image)
+    fold_batch_norm(network, keep={"0"})
+    assert torch.equal(network[0](image), expected)
+
+
+def test_a_norm_without_statistics_stays() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)).eval()
+    fold_batch_norm(network, keep=())
+    assert isinstance(network[1], nn.BatchNorm2d)

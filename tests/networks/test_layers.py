@@ -70,3 +70,8 @@ def test_the_channel_axis_of_tokens_is_found() -> None:
 def test_a_network_that_cannot_take_a_picture_is_refused() -> None:
     with pytest.raises(NetworkError, match="cannot take a picture of 288 x 224 px"):
         find_layers(nn.Sequential(nn.Conv2d(4, 8, 3)))
+
+
+def test_a_stride_that_is_no_power_of_two_is_told_rightly() -> None:
+    layers = find_layers(nn.Sequential(nn.Conv2d(3, 4, 14, 14), nn.Conv2d(4, 4, 3, padding=1)))
+    assert [layer.stride for layer in layers.values()] == [14, 14]

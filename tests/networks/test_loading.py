@@ -232,3 +232,37 @@ def test_a_network_that_cannot_be_built_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("reverie.networks.loading.registry", lambda: found)
     with pytest.raises(NetworkError, match="'faulty' cannot be built: TypeError: no such thing"):
         load_network("faulty")
+
+
+def test_an_interrupted_pass_leaves_nothing_behind(
+    picture: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = prepared(load_network("embedded"), "outlines", "creatures")
+    expected = ready(picture)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    gazes = ready._module.get_submodule("gazes")
+    with monkeypatch.context() as patch:
+        patch.setattr(gazes, "forward", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ready(picture.flip(3))
+    again = ready(picture)
+    assert all(torch.equal(again[name], expected[name]) for name in expected)
+
+
+def test_a_released_network_leaves_memory_at_once() -> None:
+    import gc
+    import weakref
+
+    from reverie.networks.loading import release
+
+    network = weakref.ref(load_network("embedded"))
+    gc.collect()
+    gc.disable()
+    try:
+        release()
+        assert network() is None
+    finally:
+        gc.enable()

@@ -141,3 +141,12 @@ def test_the_real_squeezenet_is_what_it_says(squeezenet: str) -> None:
     assert network.default_layer == "features.10"
     assert network.layer("fire8").receptive_field == 107
     assert network.layers["classifier.1"].channels == 1000
+
+
+def test_pictures_are_normalised_as_the_weights_expect() -> None:
+    from torchvision.models import get_model_weights
+
+    for name, network in NETWORKS.items():
+        transforms = get_model_weights(name).DEFAULT.transforms()
+        assert list(network.mean) == list(transforms.mean), name
+        assert list(network.std) == list(transforms.std), name

@@ -23,7 +23,7 @@ from reverie.engine.octaves import fit, octave_sizes, resize
 from reverie.engine.parameterization import move
 from reverie.engine.prepare import Climb, prepare
 from reverie.engine.selection import select
-from reverie.errors import Cancelled, ReverieError
+from reverie.errors import Cancelled, RecipeError, ReverieError
 from reverie.image import to_mask, to_tensor
 from reverie.recipe import Recipe
 
@@ -86,28 +86,35 @@ def dream(
 
     Args:
         image: a PIL image, a numpy array (H, W, 3) or a tensor (N, 3, H, W), see `reverie.image`;
-            left unchanged. The pictures of a batch are dreamed side by side, each as if alone.
+            left unchanged. The pictures of a batch are dreamed side by side, none sees another.
         recipe: what to do; by default the classic dream with the embedded network.
         mask: where to dream, 0..1, (H, W) or (N, H, W) or a PIL image; where it is 0, the picture
-            stays bit for bit.
+            stays bit for bit, in float32.
         device: "auto", "cpu", "cuda", "mps", ...; a tensor on a GPU is dreamed on there.
         on_step: called after every step; raise `Cancelled` from it to end the dream.
     Returns:
         The dream, of the kind and dtype of `image`, at its size or the recipe's.
     Raises:
+        RecipeError: `recipe` is something else.
         ImageError: `image` or `mask` is not a picture, is empty, or holds NaN.
         ReverieError: network, layer, objective, device or memory is not to be had.
         Cancelled: `on_step` raised it; its `image` is the dream so far.
     Source: Mordvintsev, Olah, Tyka 2015, github.com/google/deepdream, dream.ipynb.
     """
-    recipe = recipe or Recipe()
+    recipe = Recipe() if recipe is None else recipe
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"recipe: {recipe!r:.60} is not a recipe; give reverie.Recipe(...), or a preset's: "
+            'reverie.registry().presets()["classic"].recipe'
+        )
     with own_grad_mode():
         pixels, restore = to_tensor(image)
         if device != "auto" or pixels.device.type == "cpu":
             pixels = pixels.to(choose_device(device))
         pixels = resize(pixels, fit((pixels.shape[2], pixels.shape[3]), recipe.size))
         climb = prepare(recipe, pixels.device)
-        area = select(pixels, None if mask is None else to_mask(mask, pixels), climb.reach)
+        where = None if mask is None else to_mask(mask, pixels)
+        area = select(pixels, where, climb.reach, climb.stride)
         step = None
         try:
             steps = _ascend(area.pixels, area.mask, climb) if area.pixels.numel() else ()
@@ -155,16 +162,22 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
     work = recipe.steps * sum(height * width for height, width in sizes)
     done = 0
     jitter = Jitter(recipe.jitter, recipe.seed)
-    picture = resize(base, sizes[0])
-    detail = torch.zeros_like(picture)
+    mask = None if mask is None else _cover(mask, climb.smallest_side)[0]
+    picture = before = resize(base, sizes[0])
+
+    def carry(picture: Tensor, before: Tensor, original: Tensor) -> Tensor:
+        """Bring what was dreamed on `before` to the size of another `original`."""
+        size = (original.shape[2], original.shape[3])
+        if recipe.carry == "detail":
+            return original + resize(picture - before, size)
+        enlarged = resize(picture, size)
+        return enlarged if mask is None else torch.lerp(original, enlarged, resize(mask, size))
 
     for octave, size in enumerate(sizes, start=1):
         original = resize(base, size)
-        if recipe.carry == "detail":
-            picture = original + resize(detail, size)
-        else:
-            picture = resize(picture, size)
-        where = 1 if mask is None else resize(_cover(mask, climb.smallest_side)[0], size)
+        picture = carry(picture, before, original) if octave > 1 else original
+        before = original
+        where = 1 if mask is None else resize(mask, size)
         latent = climb.space.encode(picture)
 
         for step in range(1, recipe.steps + 1):
@@ -178,9 +191,8 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
             latent, picture = move(climb.space, latent, picture, motion * where, clip=recipe.clip)
 
             def result(picture: Tensor = picture, original: Tensor = original) -> Tensor:
-                if recipe.carry == "detail" and original.shape != base.shape:
-                    picture = base + resize(picture - original, full)
-                return uncover(resize(picture, full)).clamp(0, 1)
+                is_last = original.shape == base.shape
+                return uncover(picture if is_last else carry(picture, original, base)).clamp(0, 1)
 
             done += size[0] * size[1]
             yield Step(
@@ -194,7 +206,6 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
                 picture=picture,
                 result=result,
             )
-        detail = picture - original
         _check(picture, octave)
 
 

@@ -42,7 +42,7 @@ def normalize(gradient: Tensor, by: str) -> Tensor:
 
     A gradient that is zero everywhere stays zero.
     Source: "mean" Mordvintsev, Olah, Tyka 2015, dream.ipynb, make_step; "std" TensorFlow's
-    DeepDream tutorial, which leaves the mean in, as here.
+    DeepDream tutorial, which leaves the mean in, as here; pytorch-deepdream takes it out.
     """
     dims = (1, 2, 3)
     if by == "mean":

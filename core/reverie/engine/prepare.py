@@ -33,8 +33,10 @@ class Climb:
     """The objective's, in tiles where a picture is large."""
     smallest_side: int
     """px; a smaller picture shows the network nothing."""
-    reach: int
-    """px; how far from a pixel lies what its gradient depends on."""
+    reach: int | None
+    """px; how far from a pixel lies what its gradient depends on; None: everywhere."""
+    stride: int
+    """px between the outputs of the coarsest layer looked at."""
 
 
 def prepare(recipe: Recipe, device: torch.device) -> Climb:
@@ -52,16 +54,14 @@ def prepare(recipe: Recipe, device: torch.device) -> Climb:
     def whole(image: Tensor) -> tuple[Tensor, Tensor]:
         return image_gradient(prepared, objective, image)
 
-    reach = network.reach(objective.layers)
-    gradient: Gradient = whole
-    if objective.is_local:
-        gradient = tiled(whole, halo=reach, stride=network.stride(objective.layers))
+    reach, stride = network.reach(objective.layers), network.stride(objective.layers)
     return Climb(
         recipe=recipe,
         space=space,
-        gradient=gradient,
+        gradient=tiled(whole, halo=reach, stride=stride) if objective.is_local else whole,
         smallest_side=network.smallest_side(objective.layers),
-        reach=reach,
+        reach=reach if objective.is_local else None,
+        stride=stride,
     )
 
 

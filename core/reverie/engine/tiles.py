@@ -36,6 +36,9 @@ def tiled(gradient: Gradient, halo: int, stride: int, *, whole: int = WHOLE) -> 
 
     def piecewise(image: Tensor) -> tuple[Tensor, Tensor]:
         height, width = image.shape[2:]
+        if len(image) > 1 and len(image) * height * width > whole**2:  # one picture at a time
+            parts = [piecewise(image[n : n + 1]) for n in range(len(image))]
+            return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         if height * width <= whole**2:
             return gradient(image)
         values = torch.zeros(len(image), device=image.device)

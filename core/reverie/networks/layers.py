@@ -53,7 +53,7 @@ def find_layers(module: nn.Module, window: int | None = None) -> dict[str, Layer
     """
     probes = _PROBES if window is None else ((window, window),)
     runs = [_shapes(module, height, width) for height, width in probes]
-    fields = _receptive_fields(module)
+    traced = _geometry(module)
     layers = {}
     for order, (name, first) in enumerate(runs[0].items()):
         axis = _channel_axis(first, runs[-1].get(name, ()))
@@ -63,8 +63,8 @@ def find_layers(module: nn.Module, window: int | None = None) -> dict[str, Layer
                 kind=type(module.get_submodule(name)).__name__,
                 channels=first[axis],
                 channel_axis=axis,
-                stride=_stride(first, axis, probes[0]),
-                receptive_field=fields.get(name),
+                stride=_stride(first, axis, probes[0], traced.get(name, (math.inf, 0))[1]),
+                receptive_field=_finite(traced.get(name, (math.inf, 0))[0]),
                 order=order,
             )
     return layers
@@ -107,21 +107,27 @@ def _channel_axis(first: tuple[int, ...], second: tuple[int, ...]) -> int | None
     return None if not kept else (2 if is_tokens else 1)
 
 
-def _stride(shape: tuple[int, ...], axis: int, probe: tuple[int, int]) -> int | None:
+def _stride(shape: tuple[int, ...], axis: int, probe: tuple[int, int], traced: float) -> int | None:
+    """The traced stride if there is one, else how often the output goes into the picture."""
     spatial = [length for i, length in enumerate(shape) if i not in {0, axis}]
     if len(spatial) != 2 or spatial[0] <= 1:  # noqa: PLR2004
         return None
-    return int(2 ** round(math.log2(probe[0] / spatial[0])))
+    return int(traced) or round(probe[0] / spatial[0])
 
 
-def _receptive_fields(module: nn.Module) -> dict[str, int]:
+def _finite(field: float) -> int | None:
+    return int(field) if math.isfinite(field) else None
+
+
+def _geometry(module: nn.Module) -> dict[str, tuple[float, float]]:
+    """Receptive field and stride in px of every module, from the traced graph; none without."""
     try:
         graph = fx.Tracer().trace(module)
     except Exception as error:  # noqa: BLE001 - tracing runs somebody else's forward
         _log.debug("not traceable, receptive fields are unknown: %s", error)
         return {}
     reach: dict[fx.Node, tuple[float, float]] = {}  # field and distance between outputs, in px
-    fields: dict[str, float] = {}
+    found: dict[str, tuple[float, float]] = {}
     modules = dict(module.named_modules())
     for node in graph.nodes:
         before = [reach[n] for n in node.all_input_nodes]
@@ -131,8 +137,8 @@ def _receptive_fields(module: nn.Module) -> dict[str, int]:
         reach[node] = (field + (size - 1) * jump, jump * stride)
         # The stack holds every module around the node; a block's last node is its output.
         for path in (node.meta.get("nn_module_stack") or {}).keys() | {str(node.target)}:
-            fields[path] = reach[node][0]
-    return {name: int(f) for name, f in fields.items() if math.isfinite(f)}
+            found[path] = reach[node]
+    return found
 
 
 def _kernel(module: nn.Module | None, node: fx.Node) -> tuple[float, int]:

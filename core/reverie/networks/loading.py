@@ -6,6 +6,7 @@ import copy
 import hashlib
 import logging
 import threading
+from collections import OrderedDict
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_LOADING = threading.RLock()
+"""Held while a network is loaded or prepared."""
 _KEPT = 2
 """How many networks stay loaded; the largest of torchvision's take 2.5 GB."""
 _PREPARED = 4
@@ -57,7 +60,19 @@ def load_network(
     path = weight_files.own_weights(file) if file else None
     if path is None and record.weights is not None:
         path = weight_files.fetch_weights(record.weights(), on_progress=on_progress)
-    return _load(known, path, path.stat().st_mtime_ns if path is not None else 0)
+    with _LOADING:  # two threads that want the same network must not load it twice
+        return _load(known, path, path.stat().st_mtime_ns if path is not None else 0)
+
+
+def release() -> None:
+    """Forget all loaded networks, so that their memory, a GPU's too, can be used by others.
+
+    The next dream loads its network again.
+    """
+    with _LOADING:
+        _load.cache_clear()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @lru_cache(maxsize=_KEPT)
@@ -96,7 +111,7 @@ class LoadedNetwork:
         self.record = record
         self._module = module
         self.layers: Mapping[str, Layer] = find_layers(module, record.window)
-        self._prepared = lru_cache(maxsize=_PREPARED)(self._prepare)
+        self._prepared: OrderedDict[tuple[object, ...], PreparedNetwork] = OrderedDict()
 
     @cached_property
     def digest(self) -> str:
@@ -146,14 +161,22 @@ class LoadedNetwork:
 
         Where that is the whole picture or unknown, 256 px.
         """
-        fields = [self.layer(name).receptive_field for name in layers if name != INPUT]
-        return max([0, *(_UNKNOWN_REACH if field is None else field for field in fields)])
+        fields = [1 if n == INPUT else self.layer(n).receptive_field for n in layers]
+        return max([1, *(_UNKNOWN_REACH if field is None else field for field in fields)])
 
     def prepare(
         self, layers: Iterable[str], device: torch.device, dtype: torch.dtype
     ) -> PreparedNetwork:
         """Make the network ready to give these layers; kept, so that the next time is free."""
-        return self._prepared(frozenset(layers), device, dtype)
+        wanted = frozenset(layers)
+        key = (wanted, device, dtype)
+        with _LOADING:
+            if key not in self._prepared:
+                self._prepared[key] = self._prepare(wanted, device, dtype)
+            self._prepared.move_to_end(key)
+            while len(self._prepared) > _PREPARED:
+                self._prepared.popitem(last=False)
+            return self._prepared[key]
 
     def _prepare(
         self, layers: frozenset[str], device: torch.device, dtype: torch.dtype
@@ -230,7 +253,8 @@ class PreparedNetwork:
                     self._module(windows.to(self._dtype, memory_format=torch.channels_last))
             except _SeenEnough:
                 pass
-            seen, self._seen = self._seen, {}
+            finally:  # whatever ended the pass, the next one starts from nothing
+                seen, self._seen = self._seen, {}
         given = {INPUT: image}
         for name, layer in self._layers.items():
             if layer.name not in seen:

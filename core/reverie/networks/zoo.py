@@ -16,7 +16,7 @@ from torch import nn
 
 from reverie.errors import WeightsError
 from reverie.networks.weights import WeightsSource, load_weights
-from reverie.types import Network
+from reverie.types import IMAGENET_MEAN, IMAGENET_STD, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +93,9 @@ _WINDOW = {
 }
 """Sides in px of the pictures that networks of one size take, with their default weights."""
 
+_HALF = {"efficientnet_v2_l"}
+"""Networks trained on pictures in -1..1: mean and standard deviation 0.5."""
+
 
 def networks() -> Iterator[Network]:
     """All of them, without importing torchvision."""
@@ -104,6 +107,8 @@ def networks() -> Iterator[Network]:
                 summary=f"torchvision's {name}, trained on ImageNet ({paper}).",
                 load=partial(_load, name),
                 weights=partial(_weights, name),
+                mean=(0.5, 0.5, 0.5) if name in _HALF else IMAGENET_MEAN,
+                std=(0.5, 0.5, 0.5) if name in _HALF else IMAGENET_STD,
                 default_layer=_last_of_block(name, layer, aliases),
                 aliases=aliases,
                 window=_WINDOW.get(name),
