@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 .PHONY: dream test check bench gallery clean
 
 dream: $(VENV)/.installed
+	@# Replace only what reverie itself has written.
+	@test ! -e dream.png || $(BIN)/reverie info dream.png >/dev/null
 	$(BIN)/reverie dream core/reverie/samples/sky.jpg --preset vivid --output dream.png --overwrite
 	@echo "Look at $(CURDIR)/dream.png"
 

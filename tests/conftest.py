@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+import reverie
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,9 +54,10 @@ def squeezenet() -> str:
 
 @pytest.fixture(scope="session")
 def photo() -> Image.Image:
-    """A real photo of clouds, 256 px wide."""
-    picture = Image.open(shared("photos/sky1024px.jpg")).convert("RGB")
-    return picture.resize((256, 144), Image.Resampling.LANCZOS)
+    """Clouds as a camera would see them, 256 px wide: the picture that reverie ships."""
+    samples = Path(reverie.__file__).parent / "samples"
+    picture = Image.open(samples / "sky.jpg").convert("RGB")
+    return picture.resize((256, 160), Image.Resampling.LANCZOS)
 
 
 @pytest.fixture(scope="session")

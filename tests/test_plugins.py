@@ -239,3 +239,22 @@ def test_a_wrong_name_is_answered_with_the_nearest_and_where_to_look() -> None:
         "there is no preset 'clasic'; did you mean 'classic'? List them with: reverie presets."
     )
     assert str(caught.value) == sentence
+
+
+def test_a_plug_in_that_ends_the_program_is_left_out(
+    install: Callable[[str, object], EntryPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = install("quitter", SimpleNamespace())
+
+    def load(_self: EntryPoint) -> object:
+        raise SystemExit("no licence")
+
+    monkeypatch.setattr(EntryPoint, "load", load)
+    assert "no licence" in Registry(installed=[point]).broken["quitter"]
+
+
+@pytest.mark.parametrize("name", [["a", "list"], 7])
+def test_a_record_whose_name_is_no_text_is_left_out(name: Any) -> None:
+    found = Registry([("odd", offers(look(name), look("good")))], installed=())
+    assert "good" in found.presets()
+    assert "is unfit" in found.broken["odd"]

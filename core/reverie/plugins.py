@@ -77,7 +77,7 @@ class Registry:
             return
         try:
             plugin = point.load()
-        except Exception as error:  # noqa: BLE001 - somebody else's code: name it and go on
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's code: name it and go on
             self._leave_out(point.name, f"cannot be loaded: {type(error).__name__}: {error}")
         else:
             self._register(point.name, plugin)
@@ -139,7 +139,12 @@ class Registry:
                         plugin, f"gave a {kind} in {hook}, not a {record_type.__name__}"
                     )
                     continue
-                name: str = record.name  # type: ignore[attr-defined]
+                name: Any = record.name  # type: ignore[attr-defined]
+                if not isinstance(name, str) or owners.get(name) == plugin:
+                    self._leave_out(
+                        plugin, f"gave the name {name!r} in {hook}, which is unfit or twice"
+                    )
+                    continue
                 if name in records:
                     raise PluginError(
                         f"two plug-ins, {owners[name]!r} and {plugin!r}, both offer "

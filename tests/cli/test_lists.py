@@ -238,3 +238,13 @@ def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
     done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_download_shows_how_much_there_is_once_the_server_has_said_it() -> None:
+    from reverie.cli.speech import DownloadBar
+
+    with DownloadBar("network") as bar:
+        bar.update(0, None)
+        bar.update(50, 200)
+        assert bar._bar is not None
+        assert bar._bar.total == 200

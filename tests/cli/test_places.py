@@ -147,3 +147,7 @@ def test_odd_names_are_names(cli: CommandLine, waves: Path, name: str) -> None:
     waves.rename(waves.with_name(name))
     answer = cli.dream("--", name)
     assert answer.out == f"{name[:-4]}.dream.png\n"
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_one(cli: CommandLine, waves: Path) -> None:
+    assert "create it first" in cli.dream(waves, "-o", "none/").sentence

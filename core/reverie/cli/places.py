@@ -42,9 +42,10 @@ def plan(photos: Sequence[str], output: str | None, *, overwrite: bool) -> list[
     pictures = find_pictures(user_path(photo) for photo in photos)
     out = None if output is None else user_path(output)
     if out is not None and not os.path.isdir(out):  # noqa: PTH112 - Path's raises on long names
-        if len(pictures) > 1:
+        if len(pictures) > 1 or str(output).endswith(("/", os.sep)):
             raise ImageError(
-                f"{out} must be a folder that exists: there are several pictures to write."
+                f"{out} must be a folder that exists, for {len(pictures)} picture(s); "
+                "create it first."
             )
         jobs = [Job(photo=pictures[0], out=out, is_exact=True)]
     else:

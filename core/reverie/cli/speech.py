@@ -82,4 +82,5 @@ class DownloadBar:
                 disable=self._quiet or None,
             )
         bar = self._bar
+        bar.total = in_all  # the first report comes before the server said how much there is
         bar.update(so_far - bar.n)

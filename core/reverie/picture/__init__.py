@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .decode import MAX_PIXELS
-from .files import find_pictures, free_name
-from .read import Picture, read_picture, read_record
-from .write import check_output, write_picture
+from reverie.picture.decode import MAX_PIXELS
+from reverie.picture.files import find_pictures, free_name
+from reverie.picture.read import Picture, read_picture, read_record
+from reverie.picture.write import check_output, write_picture
 
 __all__ = [
     "MAX_PIXELS",

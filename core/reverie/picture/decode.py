@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from reverie.errors import ImageError
-
-from .exif import ORIENTATION, Exif, read_exif
+from reverie.picture.exif import ORIENTATION, Exif, read_exif
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from .decode import (
+from reverie.picture.decode import (
     MAX_16_BITS,
     Array,
     Decoded,
@@ -18,7 +18,7 @@ from .decode import (
     true_dpi,
     unit,
 )
-from .exif import ICC_PROFILE, ORIENTATION, read_exif
+from reverie.picture.exif import ICC_PROFILE, ORIENTATION, read_exif
 
 if TYPE_CHECKING:
     import tifffile

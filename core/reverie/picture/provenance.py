@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 
-from .exif import (
+from reverie.picture.exif import (
     HEIGHT,
     LONG,
     ORIENTATION,

@@ -17,12 +17,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from reverie.errors import ImageError
-
-from .decode import BROKEN, as_floats, decode_image, exif_of, refuse_bad_size, upright
-from .deep import decode_deep_png, decode_deep_tiff, is_deep_png, is_tiff
-from .exif import exif_block, read_exif
-from .files import picture_formats
-from .provenance import record_of, upright_exif
+from reverie.picture.decode import (
+    BROKEN,
+    as_floats,
+    decode_image,
+    exif_of,
+    refuse_bad_size,
+    upright,
+)
+from reverie.picture.deep import decode_deep_png, decode_deep_tiff, is_deep_png, is_tiff
+from reverie.picture.exif import exif_block, read_exif
+from reverie.picture.files import picture_formats
+from reverie.picture.provenance import record_of, upright_exif
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

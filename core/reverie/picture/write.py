@@ -12,16 +12,15 @@ import numpy as np
 from PIL import Image
 
 from reverie.errors import ImageError
-
-from .exif import ICC_PROFILE, UNDEFINED, exif_block, tiff_with
-from .files import check_place, save_whole
-from .provenance import exif_to_write, png_chunks
+from reverie.picture.exif import ICC_PROFILE, UNDEFINED, exif_block, tiff_with
+from reverie.picture.files import check_place, save_whole
+from reverie.picture.provenance import exif_to_write, png_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .decode import Array
-    from .read import Picture
+    from reverie.picture.decode import Array
+    from reverie.picture.read import Picture
 
     _Encoder: TypeAlias = Callable[[Array, "_Kept"], bytes]
 
