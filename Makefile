@@ -41,4 +41,4 @@ $(VENV)/.installed-tests: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dream.png
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

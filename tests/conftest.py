@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHARED = Path(os.environ.get("REVERIE_SHARED", Path(__file__).parents[2] / "shared"))
-"""Real photos and a real network, not part of the repository; tests that need them skip without."""
+"""Has a real network, which is not part of the repository; tests that need it skip without."""
 
 
 def shared(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from reverie.plugins import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from reverie import Setting
 
 
 @pytest.fixture
@@ -72,6 +75,13 @@ def test_a_parameterization_that_loses_the_picture_fails(offer: Callable[..., No
     ("fault", "sentence"),
     [
         ({"control": lambda _: None}, "has no control"),
+        ({"control": lambda _: {"default": "mine"}}, "'network' has the default 'mine', not the"),
+        (
+            {"control": lambda _: {"minimum": -1}},
+            "'octaves' has the minimum -1, not the recipe's 1",
+        ),
+        ({"control": lambda _: {"max": 9**9}}, "'octaves' has the max .*, not the recipe's 12"),
+        ({"control": lambda _: {"choices": ("a", "b")}}, "has the choices .'a', 'b'., not"),
         ({"to_image": lambda picture: picture[0]}, "not \\(N, 3, H, W\\) float32"),
         ({"to_image": lambda picture: picture * 255}, "not 0..1"),
         ({"from_image": lambda image, _like: image.flip(3)}, "colours come back changed"),
@@ -88,6 +98,29 @@ def test_a_host_with_a_fault_fails(
     offer("reverie_hosts", Host(name="odd", summary="", **{**good, **fault}))
     with pytest.raises(AssertionError, match=sentence):
         testing.check_host("odd", picture)
+
+
+@pytest.mark.parametrize("default", ["the setting's", argparse.SUPPRESS])
+def test_a_host_whose_controls_say_what_the_settings_say_passes(
+    offer: Callable[..., None], picture: torch.Tensor, default: str
+) -> None:
+    def control(setting: Setting) -> dict[str, Any]:
+        return {
+            "default": setting.default if default == "the setting's" else default,
+            "min": 0 if setting.minimum is None else setting.minimum,
+            "max": setting.maximum,
+            "choices": setting.choices,
+        }
+
+    host = Host(
+        name="good",
+        summary="",
+        control=control,
+        to_image=lambda picture: picture,
+        from_image=lambda image, _like: image,
+    )
+    offer("reverie_hosts", host)
+    testing.check_host("good", picture)
 
 
 def test_every_built_in_preset_keeps_the_contract() -> None:

@@ -64,17 +64,26 @@ def read_recipe(path: Path) -> Record:
         RecipeError: there is none in it, or it is not valid.
         ImageError: the picture cannot be read.
     """
+    return parse_record(read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """Read the text of a record from a picture, or that of a recipe from a JSON file.
+
+    Raises:
+        RecipeError: there is no text in it; whether the text is valid is not checked.
+        ImageError: the picture cannot be read.
+    """
     if path.suffix.lower() in PICTURES:
         text = read_record(path)
         if text is None:
             raise RecipeError(f"{path} holds no recipe; it was not written by reverie.")
-    else:
-        try:
-            text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before it
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise RecipeError(f"the recipe {path} cannot be read: {reason}.") from None
-    return parse_record(text)
+        return text
+    try:
+        return path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before it
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise RecipeError(f"the recipe {path} cannot be read: {reason}.") from None
 
 
 def parse_record(text: str) -> Record:

@@ -10,6 +10,8 @@ Each check raises `AssertionError` with a sentence that says what is wrong; no f
 from __future__ import annotations
 
 import math
+from argparse import SUPPRESS
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +27,8 @@ from reverie.recipe import Recipe, settings
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from reverie.setting import Setting
 
 _CPU = torch.device("cpu")
 _SIZE = (67, 93)
@@ -101,6 +105,14 @@ def check_parameterization(name: str) -> None:
 def check_host(name: str, *pictures: Any) -> None:
     """Check a host: every setting has a control, and pictures survive the way in and out.
 
+    A control may be anything but None. If it is a mapping, what it has under "default", "minimum"
+    or "min", "maximum" or "max", and "choices" must be what the setting has; where the setting has
+    no limit or no choices, anything will do, and `argparse.SUPPRESS` as default leaves it to the
+    recipe. Controls of other kinds, and how they look, are not checked.
+
+    A picture must become (N, 3, H, W) float32 in 0..1, and come back with its colours, to 1/255.
+    What else it holds (alpha, profile, metadata) is not checked.
+
     Args:
         name: as `reverie hosts` lists it.
         pictures: pictures of the host's own kind; odd sizes and alpha are worth trying.
@@ -111,6 +123,8 @@ def check_host(name: str, *pictures: Any) -> None:
     for setting in settings():
         control = host.control(setting)
         _require(control is not None, f"{name}: the setting {setting.name!r} has no control")
+        if isinstance(control, Mapping):
+            _check_control(name, setting, control)
     for picture in pictures:
         image = host.to_image(picture)
         _require(
@@ -123,6 +137,26 @@ def check_host(name: str, *pictures: Any) -> None:
         _require(again.shape == image.shape, f"{name}: a picture comes back as {again.shape}")
         worst = float((again - image).abs().max())
         _require(worst <= 1 / 255, f"{name}: colours come back changed by {worst * 255:.1f} levels")
+
+
+def _check_control(host: str, setting: Setting, control: Mapping[Any, Any]) -> None:
+    """Compare with the setting what a control says; where the setting has no limit, any will do."""
+    own: dict[str, Any] = {
+        "minimum": setting.minimum,
+        "min": setting.minimum,
+        "maximum": setting.maximum,
+        "max": setting.maximum,
+        "choices": list(setting.choices) or None,
+    }
+    stated = {key: value for key, value in own.items() if value is not None}
+    if control.get("default") != SUPPRESS:
+        stated["default"] = setting.default
+    for key in (key for key in stated if key in control):
+        given = list(control[key] or ()) if key == "choices" else control[key]
+        _require(
+            given == stated[key],
+            f"{host}: {setting.name!r} has the {key} {given!r}, not the recipe's {stated[key]!r}",
+        )
 
 
 def check_preset(name: str) -> None:

@@ -189,10 +189,24 @@ def test_a_library_that_is_missing_is_a_fault(
     def version(name: str) -> str:
         if name == "tifffile":
             raise metadata.PackageNotFoundError(name)
-        return "1"
+        return real(name)
 
+    real = metadata.version
     monkeypatch.setattr(metadata, "version", version)
-    assert faults(cli) == ["FAULT  tifffile is not installed; run: pip install tifffile"]
+    (fault,) = faults(cli)
+    assert fault.startswith('FAULT  tifffile is not installed; run: pip install "tifffile>=')
+
+
+def test_a_library_that_is_too_old_is_a_fault(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {"torch": "2.5.1+cpu", "tqdm": "99.0rc1"}  # the newer one will do
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: versions.get(name) or real(name))
+    (fault,) = faults(cli)
+    assert fault == (
+        'FAULT  torch 2.5.1+cpu is installed, >=2.6 is needed; run: pip install "torch>=2.6"'
+    )
 
 
 # -- the command itself --------------------------------------------------------------------------

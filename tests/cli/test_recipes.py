@@ -75,6 +75,32 @@ def test_info_prints_the_recipe_and_it_can_be_used_as_one(cli: CommandLine, wave
     (waves.parent / "recipe.json").write_text(answer.out)
     assert cli("dream", waves.name, "--recipe", "recipe.json", "-o", "again.png").code == 0
     assert record_of("again.png") == record_of("waves.dream.png")
+    assert cli("info", "recipe.json") == answer
+
+
+def test_info_prints_a_recipe_that_stands_alone(cli: CommandLine, waves: Path) -> None:
+    (waves.parent / "own.json").write_text('{"octaves": 2}', encoding="utf-8-sig")
+    assert json.loads(cli("info", "own.json").out) == {"octaves": 2}
+
+
+@pytest.mark.parametrize(
+    "words", [("--objective", "-outlines"), ("--objective", "-0.5*eyes"), ("--objective=-eyes",)]
+)
+def test_an_objective_may_begin_with_a_minus(
+    cli: CommandLine, waves: Path, words: tuple[str, ...]
+) -> None:
+    answer = cli.dream(waves.name, *words)
+    assert (answer.code, answer.err) == (0, "")
+    assert record_of("waves.dream.png")["recipe"]["objective"].startswith("-")
+
+
+@pytest.mark.parametrize("words", ["--objective -o out.png", "--objective --steps 1"])
+def test_an_option_is_not_taken_for_an_objective(
+    cli: CommandLine, waves: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    with pytest.raises(SystemExit):
+        cli("dream", waves, *words.split())
+    assert "--objective: expected one argument" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
@@ -238,7 +264,8 @@ def test_weights_that_are_not_here_are_said_with_address_and_folder(
     assert "checkpoints/vgg16-397923af.pth" in sentence
 
 
-@pytest.mark.parametrize("name", ["none.png", "waves.png", "notes.txt", "."])
+@pytest.mark.parametrize("name", ["none.png", "waves.png", "notes.txt", "list.json", "."])
 def test_info_on_what_has_no_recipe(cli: CommandLine, waves: Path, name: str) -> None:
     (waves.parent / "notes.txt").write_text("Dear diary")
+    (waves.parent / "list.json").write_text("[1, 2]")
     assert name in cli("info", name).sentence

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from reverie import __version__
-from reverie.cli.options import add_recipe_options
+from reverie.cli.options import add_recipe_options, join_values
 from reverie.errors import ReverieError
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Set before torch is loaded. GNU's OpenMP lets waiting threads spin; beside a busy program
     # a dream then takes twice as long or worse: see tests/bench/neighbour.py.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(join_values(words))
     module, _, function = options.run.partition(":")
     try:
         _listen(verbose=options.verbose)
@@ -72,7 +73,9 @@ def parser() -> argparse.ArgumentParser:
     _add_dream(commands)
 
     info = commands.add_parser("info", help="print the recipe that a picture was made with")
-    info.add_argument("picture", metavar="PICTURE", help="a picture that reverie wrote")
+    info.add_argument(
+        "picture", metavar="PICTURE", help="a picture that reverie wrote, or a recipe in JSON"
+    )
     info.set_defaults(run="info:info")
 
     networks = commands.add_parser(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import sys
 import tempfile
 from importlib import metadata
@@ -47,14 +46,22 @@ def _results(check: Callable[[], Iterator[str]]) -> Iterator[str]:
 
 
 def _libraries() -> Iterator[str]:
-    for requirement in metadata.requires("reverie") or ():
-        if "extra ==" in requirement:
+    from packaging.requirements import Requirement
+
+    for requirement in map(Requirement, metadata.requires("reverie") or ()):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        name, wanted = requirement.name, requirement.specifier
+        remedy = f'run: pip install "{name}{wanted}"'
         try:
-            yield f"{FINE}{name} {metadata.version(name)}"
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield f"{FAULT}{name} is not installed; run: pip install {name}"
+            yield f"{FAULT}{name} is not installed; {remedy}"
+        else:
+            if wanted.contains(version, prereleases=True):
+                yield f"{FINE}{name} {version}"
+            else:
+                yield f"{FAULT}{name} {version} is installed, {wanted} is needed; {remedy}"
     try:
         import torchvision  # noqa: F401 - a mismatch with torch shows only on import
     except (ImportError, RuntimeError, OSError) as error:

@@ -1,4 +1,4 @@
-"""`reverie info`: the recipe inside a picture."""
+"""`reverie info`: the recipe inside a picture, or in a file of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reverie.cli.places import user_path
 from reverie.cli.speech import say
 from reverie.errors import RecipeError
-from reverie.picture import read_record
+from reverie.record import PICTURES, parse_record, read_text
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 def info(options: argparse.Namespace) -> int:
     """Print how a picture was made, as JSON."""
     path = user_path(options.picture)
-    record = read_record(path)
-    if record is None:
-        raise RecipeError(f"{path} holds no recipe; it was not written by reverie.")
+    record = read_text(path)
+    if path.suffix.lower() not in PICTURES:  # any file may have such a name
+        try:
+            parse_record(record)
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None
     try:
         say(json.dumps(json.loads(record), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):

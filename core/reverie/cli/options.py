@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING, Any
 
 from reverie.recipe import Recipe, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reverie.setting import Setting
 
 
@@ -50,7 +53,32 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     advanced = parser.add_argument_group("recipe, advanced")
     for setting in settings():
         group = advanced if setting.advanced else plain
-        group.add_argument(f"--{setting.name.replace('_', '-')}", **control(setting))
+        group.add_argument(_option(setting), **control(setting))
+
+
+def join_values(words: Sequence[str]) -> list[str]:
+    """Join the option of a text with a value that begins with a minus, for which argparse asks.
+
+    A minus with a single letter stays an option, and after `--` all words are names of files.
+
+    >>> join_values(["--objective", "-eyes", "-q"])
+    ['--objective=-eyes', '-q']
+    """
+    texts = {_option(setting) for setting in settings() if setting.kind == "text"}
+    joined: list[str] = []
+    for number, word in enumerate(words):
+        if word == "--":
+            return [*joined, *words[number:]]
+        is_value = re.match(r"-[^-].", word) is not None
+        if is_value and joined and joined[-1] in texts:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _option(setting: Setting) -> str:
+    return f"--{setting.name.replace('_', '-')}"
 
 
 def chosen(options: argparse.Namespace, base: Recipe) -> Recipe:

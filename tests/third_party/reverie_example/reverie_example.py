@@ -81,7 +81,8 @@ def control(setting: Setting) -> dict[str, Any]:
         "id": setting.name,
         "title": setting.label,
         "default": setting.default,
-        "limits": (setting.minimum, setting.maximum),
+        "minimum": setting.minimum,
+        "maximum": setting.maximum,
     }
 
 
