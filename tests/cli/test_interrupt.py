@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from reverie.cli import dreaming, main
 from reverie.cli.progress import Interrupt
@@ -169,6 +171,9 @@ def test_a_terminal_shows_how_long_it_takes(
     cli: CommandLine, waves: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    # Show every step: on a fast machine tqdm has no time to draw the last octave.
+    every_step = functools.partial(tqdm, mininterval=0, miniters=0)
+    monkeypatch.setattr("reverie.cli.progress.tqdm", every_step)
     answer = cli.dream(waves.name, "--steps", "40", "--octaves", "2", "--octave-scale", "1.1")
     assert answer.out == "waves.dream.png\n"
     assert "waves.png   0% |" in answer.err
