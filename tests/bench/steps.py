@@ -18,7 +18,6 @@ import torch
 from reverie import Recipe
 from reverie.device import own_grad_mode
 from reverie.engine.gradient import normalize
-from reverie.engine.jitter import roll, unroll
 from reverie.engine.parameterization import PIXELS, move
 from reverie.engine.prepare import prepare
 from reverie.networks.embedded import load as load_embedded
@@ -95,8 +94,8 @@ def ours(name: str, precision: Literal["float32", "bf16"]) -> Callable[[Tensor],
 
     def step(image: Tensor) -> Tensor:
         with own_grad_mode():
-            _, gradient = climb.gradient(roll(image, SHIFT))
-            motion = STEP * normalize(unroll(gradient, SHIFT), "mean")
+            _, gradient = climb.gradient(image, SHIFT)
+            motion = STEP * normalize(gradient, "mean")
             return move(PIXELS, image, image, motion, clip=True)[1]
 
     return step

@@ -28,9 +28,11 @@ def test_tiles_give_the_gradient_of_the_whole_picture(large: torch.Tensor, name:
     assert found.stride is not None
     seen: list[tuple[int, ...]] = []
 
-    def whole(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def whole(
+        image: torch.Tensor, shift: tuple[int, int] = (0, 0)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(tuple(image.shape[2:]))
-        return image_gradient(ready, objective, image)
+        return image_gradient(ready, objective, image, shift)
 
     expected_value, expected = whole(large)
     reach, stride = found.receptive_field, found.stride
@@ -53,8 +55,10 @@ def test_without_the_halo_the_seams_would_show(large: torch.Tensor) -> None:
     network = load_network("embedded")
     ready = network.prepare(["eyes"], CPU, torch.float32)
 
-    def whole(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return image_gradient(ready, layer("eyes"), image)
+    def whole(
+        image: torch.Tensor, shift: tuple[int, int] = (0, 0)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return image_gradient(ready, layer("eyes"), image, shift)
 
     _, expected = whole(large)
     _, gradient = tiles.tiled(whole, halo=0, stride=8, whole=160)(large)
@@ -65,7 +69,7 @@ def test_without_the_halo_the_seams_would_show(large: torch.Tensor) -> None:
 def test_a_small_picture_is_seen_as_a_whole(picture: torch.Tensor) -> None:
     seen: list[tuple[int, ...]] = []
 
-    def gradient(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def gradient(image: torch.Tensor, _shift: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(tuple(image.shape[2:]))
         return image.sum(dim=(1, 2, 3)), image
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from reverie.device import choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.gradient import normalize, smooth, smoothing_sigma
-from reverie.engine.jitter import Jitter, roll, unroll
+from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
 from reverie.engine.parameterization import move
 from reverie.engine.prepare import Climb, prepare
@@ -181,9 +181,7 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
         latent = climb.space.encode(picture)
 
         for step in range(1, recipe.steps + 1):
-            shift = jitter.shift()
-            values, gradient = climb.gradient(roll(picture, shift))
-            gradient = unroll(gradient, shift)
+            values, gradient = climb.gradient(picture, jitter.shift())
             if recipe.smoothing:
                 sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
                 gradient = smooth(gradient, sigma)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from reverie.engine.jitter import roll, unroll
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -21,20 +23,21 @@ SMOOTHING_RATIOS = (0.5, 1.0, 2.0)
 
 
 def image_gradient(
-    network: PreparedNetwork, objective: Objective, image: Tensor
+    network: PreparedNetwork, objective: Objective, image: Tensor, shift: tuple[int, int] = (0, 0)
 ) -> tuple[Tensor, Tensor]:
     """Value and gradient of an objective.
 
     Args:
         network: prepared for the objective's layers.
         image: (N, 3, H, W) float32 in 0..1; left unchanged.
+        shift: px, rows down and columns right, by which the network sees the image rolled.
     Returns:
-        The objective of each picture, (N,), and its gradient, shaped like `image`.
+        The objective of each picture, (N,), and its gradient, shaped like `image` and not rolled.
     """
-    image = image.detach().requires_grad_()
+    image = roll(image, shift).detach().requires_grad_()
     value = objective.value(network(image))
     (gradient,) = torch.autograd.grad(value.sum(), image)
-    return value.detach(), gradient
+    return value.detach(), unroll(gradient, shift)
 
 
 def normalize(gradient: Tensor, by: str) -> Tensor:

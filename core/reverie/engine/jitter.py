@@ -35,9 +35,9 @@ def roll(image: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
     >>> roll(torch.eye(2)[None, None], (1, 0))[0, 0].tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
-    return torch.roll(image, shift, dims=(2, 3))
+    return torch.roll(image, shift, dims=(2, 3)) if any(shift) else image
 
 
 def unroll(image: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
     """Undo `roll`."""
-    return torch.roll(image, (-shift[0], -shift[1]), dims=(2, 3))
+    return roll(image, (-shift[0], -shift[1]))

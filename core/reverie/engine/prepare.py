@@ -51,8 +51,8 @@ def prepare(recipe: Recipe, device: torch.device) -> Climb:
     precision = choose_precision(recipe.precision, device)
     prepared = network.prepare(objective.layers, device, DTYPES[precision])
 
-    def whole(image: Tensor) -> tuple[Tensor, Tensor]:
-        return image_gradient(prepared, objective, image)
+    def whole(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        return image_gradient(prepared, objective, image, shift)
 
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
     return Climb(

@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From pictures (N, 3, H, W) to an objective's values (N,) and its gradient, shaped like them."""
+from reverie.engine.jitter import roll, unroll
+
+Gradient = Callable[[Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
+"""From pictures (N, 3, H, W) to an objective's values (N,) and its gradient, shaped like them.
+
+The network sees the pictures rolled by rows and columns in px; the gradient is not rolled.
+"""
 
 WHOLE = 2048
 """px; a picture of no more than its square is seen as a whole, and so is a tile with its halo."""
@@ -34,26 +39,27 @@ def tiled(gradient: Gradient, halo: int, stride: int, *, whole: int = WHOLE) -> 
     halo = -(-halo // stride) * stride
     side = max(whole - 2 * halo, whole // 4)
 
-    def piecewise(image: Tensor) -> tuple[Tensor, Tensor]:
+    def piecewise(image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
         height, width = image.shape[2:]
         if len(image) > 1 and len(image) * height * width > whole**2:  # one picture at a time
-            parts = [piecewise(image[n : n + 1]) for n in range(len(image))]
+            parts = [piecewise(image[n : n + 1], shift) for n in range(len(image))]
             return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         if height * width <= whole**2:
-            return gradient(image)
+            return gradient(image, shift)
+        image = roll(image, shift)
         values = torch.zeros(len(image), device=image.device)
         result = torch.empty_like(image)
         for rows, seen_rows in _spans(height, side, halo, stride):
             for columns, seen_columns in _spans(width, side, halo, stride):
                 seen = image[:, :, seen_rows, seen_columns]
-                value, piece = gradient(seen)
+                value, piece = gradient(seen, (0, 0))
                 # The mean over a tile weighs its cells more than the mean over the picture does.
                 share = seen[0, 0].numel() / (height * width)
                 inner_rows = _within(rows, seen_rows)
                 inner_columns = _within(columns, seen_columns)
                 result[:, :, rows, columns] = piece[:, :, inner_rows, inner_columns] * share
                 values += value * (_length(rows) * _length(columns) / (height * width))
-        return values, result
+        return values, unroll(result, shift)
 
     return piecewise
 
