@@ -38,7 +38,7 @@ def test_tiles_give_the_gradient_of_the_whole_picture(large: torch.Tensor, name:
     reach, stride = found.receptive_field, found.stride
     side = 160
     halo = -(-reach // stride) * stride
-    value, gradient = tiles.tiled(whole, reach, stride, whole=side + 2 * halo)(large)
+    value, gradient = tiles.tiled(whole, reach, stride, whole=side + 2 * halo)(large, (0, 0))
     assert len(seen) == 1 + 4 * 5
     assert max(max(shape) for shape in seen[1:]) <= side + 2 * halo
     similarity = functional.cosine_similarity(gradient.flatten(), expected.flatten(), dim=0)
@@ -61,7 +61,7 @@ def test_without_the_halo_the_seams_would_show(large: torch.Tensor) -> None:
         return image_gradient(ready, layer("eyes"), image, shift)
 
     _, expected = whole(large)
-    _, gradient = tiles.tiled(whole, halo=0, stride=8, whole=160)(large)
+    _, gradient = tiles.tiled(whole, halo=0, stride=8, whole=160)(large, (0, 0))
     similarity = functional.cosine_similarity(gradient.flatten(), expected.flatten(), dim=0)
     assert float(similarity) < 0.99
 
@@ -73,5 +73,5 @@ def test_a_small_picture_is_seen_as_a_whole(picture: torch.Tensor) -> None:
         seen.append(tuple(image.shape[2:]))
         return image.sum(dim=(1, 2, 3)), image
 
-    tiles.tiled(gradient, halo=40, stride=8)(picture)
+    tiles.tiled(gradient, halo=40, stride=8)(picture, (0, 0))
     assert seen == [(71, 97)]
