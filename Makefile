@@ -1,13 +1,15 @@
 # make dream   set up, dream with the embedded network, write dream.png
 # make test    set up with the test extras, run everything that CI runs
 # make bench   compare a step with the classic loop's; make gallery  the README's pictures, anew
+#              BENCH="--lucent DIR" adds a peer; tests/bench/steps.py --help says what else
+# make test-ray  install Ray too (about 250 MB), and run the tests that need it (minutes)
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: dream test check bench gallery clean
+.PHONY: dream test test-ray check bench gallery clean
 
 dream: $(VENV)/.installed
 	@# Replace only what reverie itself has written.
@@ -18,19 +20,23 @@ dream: $(VENV)/.installed
 test: $(VENV)/.installed-tests check
 	$(BIN)/python -m pytest
 
+test-ray: $(VENV)/.installed-tests
+	$(BIN)/python -m pip install --quiet --editable ".[ray]"
+	$(BIN)/python -m pytest tests/cli/test_cluster.py
+
 check: $(VENV)/.installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-tests
-	$(BIN)/python tests/bench/steps.py
+	$(BIN)/python tests/bench/steps.py $(BENCH)
 
 gallery: $(VENV)/.installed-tests
 	$(BIN)/python -m pip install --quiet --editable ".[gallery]"
 	$(BIN)/python tests/gallery/build.py docs/gallery
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml core/reverie/engine/kernels/kernels.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
