@@ -473,7 +473,7 @@ def test_values_are_rounded_and_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pixels", "said"),
     [
-        (np.zeros((2, 2, 3), np.uint8), "uint8"),
+        (np.zeros((2, 2, 3), np.int32), "int32"),
         (np.zeros((2, 2, 4)), "(2, 2, 4)"),
         (np.zeros((0, 2, 3)), "(0, 2, 3)"),
         (np.full((2, 2, 3), np.nan), "NaN"),
@@ -634,3 +634,29 @@ def test_places_without_pictures_are_named(tmp_path: Path) -> None:
         find_pictures([tmp_path / "gone.png"])
     with pytest.raises(ImageError, match="pattern"):
         find_pictures([tmp_path / "*.png"])
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_whole_numbers_are_written_as_they_are(tmp_path: Path, depth: int, ending: str) -> None:
+    values = colours(300, 5, depth=depth)
+    path = tmp_path / f"a.{ending}"
+    write_picture(path, values, like=Picture(values, depth=depth))
+    again = read_picture(path)
+    assert again.values.dtype == values.dtype
+    assert np.array_equal(again.values, values)
+
+
+def test_grey_files_stay_grey_until_they_are_asked_for_in_colour(tmp_path: Path) -> None:
+    Image.fromarray(colours(300, 8)[..., 0]).save(tmp_path / "grey.png")
+    picture = read_picture(tmp_path / "grey.png")
+    assert picture.values.shape == picture.size == (300, 8)
+    assert picture.pixels.shape == (300, 8, 3)
+
+
+def test_sixteen_bits_are_rounded_for_formats_that_have_eight(tmp_path: Path) -> None:
+    values = colours(300, 8, depth=16)
+    write_picture(tmp_path / "a.webp", values, like=Picture(values, depth=16))
+    write_picture(tmp_path / "b.webp", values / 65535, like=Picture(values, depth=16))
+    one, other = (integers(read_picture(tmp_path / name)) for name in ("a.webp", "b.webp"))
+    assert np.array_equal(one, other)

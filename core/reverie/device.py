@@ -115,11 +115,15 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "float32"
 
 
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
-"""What the network computes in; the picture, the gradient and the update stay float32."""
+DTYPES = {
+    "float32": (torch.float32, torch.float32),
+    "mixed": (torch.float32, torch.bfloat16),
+    "bf16": (torch.bfloat16, torch.bfloat16),
+}
+"""What the network computes in, forth and back; the picture and the update stay float32."""
 
 
-def says_out_of_memory(error: RuntimeError) -> bool:
+def says_out_of_memory(error: BaseException) -> bool:
     """Tell a lack of memory from other faults: the CPU's allocator has no exception of its own."""
-    known = ("not enough memory", "can't allocate memory", "out of memory")
-    return any(words in str(error).lower() for words in known)
+    known = ("not enough memory", "can't allocate memory", "out of memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in known)

@@ -6,6 +6,7 @@ A dream gives back the kind it was given. Files are read and written by picture/
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.engine.canvas import bands, belongs_in_file, empty, lives_in_file
+from reverie.engine.octaves import resize
 from reverie.errors import ImageError
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ _RGB_FAMILY = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA")
 """Modes of PIL's whose colour profile describes what is given back, too."""
 
 
-def to_tensor(image: Any) -> tuple[Tensor, Restore]:
+def to_tensor(image: Any, memory: int | None = None) -> tuple[Tensor, Restore]:
     """Bring a picture of any supported kind to a tensor, and say how to go back.
 
     Args:
@@ -41,6 +44,8 @@ def to_tensor(image: Any) -> tuple[Tensor, Restore]:
             uint8 or uint16 over the full range, or floating in 0..1; a tensor (N, 3, H, W) or
             (3, H, W), floating in 0..1. Grey pictures come back in colour, PIL images with 8 bits,
             as RGB or RGBA, because PIL has no deeper colours.
+        memory: bytes that the dream may work in; pictures whose copies would take more than a
+            quarter of it are kept in a file. None keeps all in memory.
     Returns:
         (N, 3, H, W) float32 on the CPU or the tensor's own device, a copy; and a function that
         turns such a tensor into the kind, dtype and shape that was given, with its alpha.
@@ -48,18 +53,18 @@ def to_tensor(image: Any) -> tuple[Tensor, Restore]:
         ImageError: the kind, shape or dtype is not one of these, it is empty, or holds NaN.
     """
     if isinstance(image, Tensor):
-        return _from_tensor(image)
+        return _from_tensor(image, memory)
     if isinstance(image, np.ndarray):
-        return _from_array(image)
+        return _from_array(image, memory)
     if _is_pil(image):
-        return _from_pil(image)
+        return _from_pil(image, memory)
     raise ImageError(
         f"a {type(image).__name__} is not a picture; give a PIL image, a numpy array (H, W, 3) "
         "or a tensor (N, 3, H, W)."
     )
 
 
-def _from_tensor(image: Tensor) -> tuple[Tensor, Restore]:
+def _from_tensor(image: Tensor, memory: int | None) -> tuple[Tensor, Restore]:
     batch = image[None] if image.ndim == 3 else image  # noqa: PLR2004
     if batch.ndim != 4 or batch.shape[1] != _COLORS:  # noqa: PLR2004
         raise ImageError(
@@ -71,17 +76,21 @@ def _from_tensor(image: Tensor) -> tuple[Tensor, Restore]:
             f"a tensor of {image.dtype} is not a picture; give a floating one in 0..1 "
             "(for bytes: tensor / 255)."
         )
-    pixels = batch.detach().to(torch.float32, copy=True)
+    _refuse_empty(batch.shape)
+    pixels = _canvas((len(batch), _COLORS, *batch.shape[2:]), image.device, memory)
+    for rows in bands(pixels):
+        pixels[:, :, rows] = batch[:, :, rows].detach()
     _check(pixels)
 
     def restore(result: Tensor) -> Tensor:
-        result = result.to(device=image.device, dtype=image.dtype)
+        is_lent = lives_in_file(result)
+        result = result.to(device=image.device, dtype=image.dtype, copy=is_lent)
         return result[0] if image.ndim == 3 else result  # noqa: PLR2004
 
     return pixels, restore
 
 
-def _from_array(image: Array) -> tuple[Tensor, Restore]:
+def _from_array(image: Array, memory: int | None = None) -> tuple[Tensor, Restore]:
     batch = image[..., None] if image.ndim == 2 else image  # noqa: PLR2004
     batch = batch[None] if batch.ndim == 3 else batch  # noqa: PLR2004
     if batch.ndim != 4 or batch.shape[3] not in {1, 3, 4}:  # noqa: PLR2004
@@ -94,9 +103,13 @@ def _from_array(image: Array) -> tuple[Tensor, Restore]:
         raise ImageError(
             f"an array of {image.dtype} is not a picture; give uint8, uint16, or floats in 0..1."
         )
-    colors = _unit(batch[..., :_COLORS], largest).permute(0, 3, 1, 2)
-    pixels = colors.expand(-1, _COLORS, -1, -1).contiguous()
-    _check(pixels)
+    _refuse_empty(batch.shape)
+    size = batch.shape[1:3]
+    pixels = _canvas((len(batch), _COLORS, *size), torch.device("cpu"), memory)
+    for rows in bands(pixels):
+        pixels[:, :, rows] = _unit(batch[:, rows, :, :_COLORS], largest).permute(0, 3, 1, 2)
+    if largest == 1:  # whole numbers are never NaN
+        _check(pixels)
     alpha = batch[..., _COLORS] if batch.shape[3] > _COLORS else None
 
     def restore(result: Tensor) -> Array:
@@ -121,13 +134,20 @@ def _unit(values: Array, largest: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32) / np.float32(largest))
 
 
+def _canvas(shape: tuple[int, ...], device: torch.device, memory: int | None) -> Tensor:
+    in_file = belongs_in_file(shape, memory, device)
+    return empty(shape, like=torch.empty(0, device=device), in_file=in_file)
+
+
 def _as_dtype(result: Tensor, dtype: np.dtype[Any]) -> Array:
     """Give (N, 3, H, W) in 0..1 as an array (N, H, W, 3) of a type that holds pictures."""
-    values = result.detach().cpu().permute(0, 2, 3, 1).numpy()
+    count, channels, height, width = result.shape
+    array = np.empty((count, height, width, channels), dtype)
     largest = _largest(dtype) or 1
-    if largest > 1:
-        values = np.rint(values.clip(0, 1) * largest)
-    return values.astype(dtype, order="C")
+    for rows in bands(result):
+        values = result[:, :, rows].detach().cpu().permute(0, 2, 3, 1).numpy()
+        array[:, rows] = np.rint(values.clip(0, 1) * largest) if largest > 1 else values
+    return array
 
 
 def resized_alpha(alpha: Array, size: tuple[int, ...]) -> Array:
@@ -144,11 +164,11 @@ def _is_pil(image: Any) -> bool:
     return hasattr(image, "getbands") and hasattr(image, "convert")  # PIL need not be loaded
 
 
-def _from_pil(image: Image.Image) -> tuple[Tensor, Restore]:
+def _from_pil(image: Image.Image, memory: int | None) -> tuple[Tensor, Restore]:
     from PIL import Image
 
     values = _pil_values(image)
-    pixels, restore_array = _from_array(values)
+    pixels, restore_array = _from_array(values, memory)
     kept = ("exif", "dpi", "icc_profile") if image.mode in _RGB_FAMILY else ("exif", "dpi")
 
     def restore(result: Tensor) -> Image.Image:
@@ -199,13 +219,14 @@ def to_mask(mask: Any, pixels: Tensor) -> Tensor:
         )
     if not torch.isfinite(values).all():
         raise ImageError("the mask holds NaN; replace it, for instance with torch.nan_to_num.")
-    values = values.to(pixels.device).clamp(0, 1)
-    size = tuple(pixels.shape[2:])
-    if tuple(values.shape[1:]) == size:
-        return values[:, None]
-    return torch.nn.functional.interpolate(
-        values[:, None], size=size, mode="bilinear", align_corners=False, antialias=True
-    ).clamp(0, 1)
+    values = values.to(pixels.device).clamp_(0, 1)
+    fitted = resize(values[:, None], (pixels.shape[2], pixels.shape[3])).clamp_(0, 1)
+    if not lives_in_file(pixels):
+        return fitted
+    kept = empty(fitted.shape, like=pixels)
+    for rows in bands(kept):
+        kept[:, :, rows] = fitted[:, :, rows]
+    return kept
 
 
 def _mask_values(mask: Any) -> Tensor:
@@ -231,18 +252,24 @@ def _mask_values(mask: Any) -> Tensor:
     raise ImageError(f"a mask of {kind} is not one; give booleans, floats in 0..1, or uint8.")
 
 
-def _check(pixels: Tensor) -> None:
-    if 0 in pixels.shape:
+def _refuse_empty(shape: tuple[int, ...]) -> None:
+    if 0 in shape:
         raise ImageError(
-            f"a picture of shape {tuple(pixels.shape)} is empty; there is nothing to dream on."
+            f"a picture of shape {tuple(shape)} is empty; there is nothing to dream on."
         )
-    if not torch.isfinite(pixels).all():
-        count = int((~torch.isfinite(pixels)).sum())
+
+
+def _check(pixels: Tensor) -> None:
+    """Refuse what are no numbers, and warn of values far outside 0..1."""
+    found = [torch.stack(pixels[:, :, rows].aminmax()) for rows in bands(pixels)]
+    low, high = float(torch.stack(found).amin()), float(torch.stack(found).amax())
+    if not (math.isfinite(low) and math.isfinite(high)):  # NaN is both the least and the largest
+        parts = (pixels[:, :, rows] for rows in bands(pixels))
+        count = sum(int((~torch.isfinite(part)).sum()) for part in parts)
         raise ImageError(
             f"the picture holds {count} values that are not numbers (NaN or infinity); "
             "replace them, for instance with torch.nan_to_num or numpy.nan_to_num."
         )
-    low, high = (float(value) for value in pixels.aminmax())
     if low < -1 or high > 2:  # noqa: PLR2004 - a little outside is what enlarging leaves
         _log.warning(
             "the picture has values from %g to %g; white is 1, and what is above is cut off.",

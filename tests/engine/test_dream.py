@@ -9,7 +9,9 @@ import torch
 
 from reverie import Cancelled, Recipe, RecipeError, ReverieError, Step, dream
 from reverie.device import choose_device, choose_precision, own_grad_mode
+from reverie.engine import canvas, octaves, tiles
 from reverie.engine import dream as engine
+from reverie.engine.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,20 @@ def test_a_network_loaded_inside_inference_mode_dreams(picture: torch.Tensor) ->
     with torch.inference_mode():
         first = dream(picture, QUICK)
     assert torch.equal(first, dream(picture, QUICK))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_callers_default_device_and_dtype_do_not_matter(
+    picture: torch.Tensor, device: str
+) -> None:
+    expected = dream(picture, QUICK)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device(device):
+            ambient = dream(picture, QUICK)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(ambient, expected)
 
 
 def test_the_same_recipe_gives_the_same_bytes(picture: torch.Tensor) -> None:
@@ -306,3 +322,138 @@ def test_on_a_gpu_it_dreams_the_same_twice(picture: torch.Tensor) -> None:
     first = dream(picture, QUICK, device="cuda")
     assert torch.equal(first, dream(picture, QUICK, device="cuda"))
     assert not torch.equal(first, picture)
+
+
+# -- large pictures ------------------------------------------------------------------------------
+
+WIDE = Recipe(octaves=2, steps=1, objective="outlines", precision="float32")
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a picture of a few thousand px count as large, so that a test is quick."""
+    monkeypatch.setattr(octaves, "SMALL", 5000)
+    monkeypatch.setattr(canvas, "SMALL", 5000)
+    monkeypatch.setattr(canvas.bands, "__kwdefaults__", {"most": 2000})
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of the pictures that were kept in files."""
+    made: list[tuple[int, ...]] = []
+    make = canvas._file
+
+    def noted(shape: tuple[int, ...]) -> torch.Tensor:
+        made.append(shape)
+        return make(shape)
+
+    monkeypatch.setattr(canvas, "_file", noted)
+    return made
+
+
+def enough_for(shape: tuple[int, ...], *, in_file: bool) -> int:
+    needed = prepare(WIDE, torch.device("cpu")).least_memory(shape, in_file=in_file)
+    return needed + 1
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        WIDE,
+        WIDE.evolve(carry="picture", normalization="std", smoothing=1.0),
+        WIDE.evolve(size=120, clip=False),
+    ],
+    ids=["classic", "other settings", "enlarged"],
+)
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.usefixtures("small_limits")
+def test_in_files_a_dream_is_the_same_to_the_bit(
+    picture: torch.Tensor,
+    recipe: Recipe,
+    is_masked: bool,
+    files: list[tuple[int, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    array = picture[0].permute(1, 2, 0).numpy()
+    mask = np.zeros((71, 97), np.float32)
+    mask[20:60, 30:80] = 0.5
+    where = mask if is_masked else None
+    in_memory = dream(array, recipe, mask=where)
+    assert not files
+    monkeypatch.setattr(canvas, "taken_by", lambda _: 10**12)
+    in_files = dream(array, recipe, mask=where, memory=10**10)
+    assert (1, 3, 71, 97) in files
+    assert len(files) >= 3
+    assert np.array_equal(in_files, in_memory)
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_steps_and_cancelling_work_in_files(
+    picture: torch.Tensor, files: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas, "taken_by", lambda _: 10**12)
+    array = (picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    seen: list[torch.Tensor] = []
+
+    def stop(step: Step) -> None:
+        seen.append(step.result().clone())
+        assert step.preview(48).shape == (35, 48, 3)
+        assert torch.equal(step.result(), seen[-1]), "asking changes nothing"
+        if step.octave == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled) as caught:
+        dream(array, WIDE, memory=10**10, on_step=stop)
+    assert files
+    assert [each.shape for each in seen] == [(1, 3, 71, 97)] * 2
+    expected = (seen[-1][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    assert np.array_equal(caught.value.image, expected)
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_tensor_that_is_given_back_is_in_ordinary_memory(
+    picture: torch.Tensor, files: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas, "taken_by", lambda _: 10**12)
+    dreamed = dream(picture, WIDE, memory=10**10)
+    assert files
+    assert not canvas.lives_in_file(dreamed)
+    assert torch.equal(dreamed, dream(picture, WIDE))
+
+
+def noting(lay_in: Callable[..., None], windows: list[torch.Tensor]) -> Callable[..., None]:
+    def noted(image: torch.Tensor, window: torch.Tensor, *place: Any) -> None:
+        windows.append(window)
+        lay_in(image, window, *place)
+
+    return noted
+
+
+def test_less_memory_means_smaller_tiles_and_nearly_the_same_picture(photo: Image.Image) -> None:
+    array = np.asarray(photo.resize((640, 400)))
+    recipe = Recipe(octaves=1, steps=1, objective="outlines", precision="float32")
+    seen = {}
+    for memory in (None, enough_for((1, 3, 400, 640), in_file=False)):
+        with pytest.MonkeyPatch.context() as patch:
+            windows: list[torch.Tensor] = []
+            patch.setattr(tiles, "_lay_in", noting(tiles._lay_in, windows))
+            seen[memory] = dream(array, recipe, memory=memory), len(windows)
+    (whole, uncut), (tiled, pieces) = seen.values()
+    assert uncut == 0
+    assert pieces > 3
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+    assert np.abs(whole.astype(int) - tiled).mean() < 0.001
+
+
+def test_too_little_memory_is_refused_with_the_smallest_that_works(picture: torch.Tensor) -> None:
+    with pytest.raises(ReverieError, match=r"1M is too little .* smallest that can work is (\d+)M"):
+        dream(picture, WIDE, memory=10**6)
+    least = enough_for(tuple(picture.shape), in_file=False)
+    assert not torch.equal(dream(picture, WIDE, memory=least), picture)
+
+
+def test_the_same_memory_gives_the_same_bytes(photo: Image.Image) -> None:
+    array = np.asarray(photo.resize((480, 300)))
+    memory = enough_for((1, 3, 300, 480), in_file=False)
+    recipe = WIDE.evolve(octaves=1)
+    assert np.array_equal(*(dream(array, recipe, memory=memory) for _ in range(2)))

@@ -3,27 +3,53 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reverie.engine.gradient import image_gradient, normalize, smooth, smoothing_sigma
+from reverie.engine import canvas
+from reverie.engine import gradient as engine
+from reverie.engine.gradient import image_gradient, magnitude, smooth, smoothing_sigma
 from reverie.networks.loading import load_network
 from reverie.objectives import layer
 
 
-def test_normalized_by_mean_each_picture_has_mean_magnitude_one() -> None:
-    gradient = torch.randn(2, 3, 8, 9, generator=torch.Generator().manual_seed(0))
-    gradient[1] *= 1e-6
-    magnitude = normalize(gradient, "mean").abs().mean(dim=(1, 2, 3))
-    assert torch.allclose(magnitude, torch.ones(2))
+def noise(count: int = 2) -> torch.Tensor:
+    """Gradients, (count, 3, 300, 41), each a million times weaker than the one before."""
+    gradient = torch.randn(count, 3, 300, 41, generator=torch.Generator().manual_seed(0)) + 0.2
+    return gradient * (1e-6 ** torch.arange(float(count))).view(-1, 1, 1, 1)
 
 
-def test_normalized_by_std_each_picture_has_deviation_one() -> None:
-    gradient = torch.randn(2, 3, 8, 9, generator=torch.Generator().manual_seed(0))
-    deviation = normalize(gradient, "std").std(dim=(1, 2, 3), correction=0)
-    assert torch.allclose(deviation, torch.ones(2))
+def in_bands_of(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas.bands, "__kwdefaults__", {"most": rows * 41})
+    monkeypatch.setattr(engine, "_SMOOTHED_AT_ONCE", rows * 41)
+
+
+@pytest.mark.parametrize("rows", [300, 64, 1])
+def test_the_magnitude_is_the_mean_or_the_deviation_of_each_picture(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_bands_of(rows, monkeypatch)
+    gradient = noise().double()
+    mean, deviation = (magnitude(noise(), by) for by in ("mean", "std"))
+    assert mean.shape == deviation.shape == (2, 1, 1, 1)
+    expected = gradient.abs().mean(dim=(1, 2, 3))
+    assert torch.allclose(mean.double().flatten(), expected, rtol=1e-6, atol=0)
+    expected = gradient.std(dim=(1, 2, 3), correction=0)
+    assert torch.allclose(deviation.double().flatten(), expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("by", ["mean", "std"])
-def test_a_gradient_of_zero_stays_zero(by: str) -> None:
-    assert torch.equal(normalize(torch.zeros(1, 3, 4, 4), by), torch.zeros(1, 3, 4, 4))
+def test_a_gradient_of_zero_can_be_divided_by_its_magnitude(by: str) -> None:
+    zero = torch.zeros(1, 3, 4, 4)
+    assert torch.equal(zero / magnitude(zero, by), zero)
+
+
+@pytest.mark.parametrize("rows", [100, 64, 5])
+@pytest.mark.parametrize("sigma", [0.5, 8.0])
+def test_bands_are_smoothed_as_the_whole(
+    rows: int, sigma: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = smooth(noise(1), sigma)
+    in_bands_of(rows, monkeypatch)
+    parts = smooth(noise(1), sigma)
+    assert torch.allclose(parts, whole, rtol=0, atol=1e-6)
 
 
 def test_a_smoothed_point_keeps_its_sum_and_is_round() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from reverie.engine import canvas, octaves
 from reverie.engine.octaves import fit, octave_sizes, resize
 
 
@@ -38,3 +39,26 @@ def test_fit_sets_the_longest_side() -> None:
     assert fit((300, 600), 512) == (256, 512)
     assert fit((4000, 5), 100) == (100, 1)
     assert fit((300, 600), 0) == (300, 600)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((200, 300), (280, 420)),
+        ((300, 200), (214, 143)),
+        ((900, 30), (31, 17)),
+        ((201, 203), (200, 204)),
+        ((30, 900), (42, 900)),
+        ((1, 5), (7, 3)),
+        ((64, 64), (1, 1)),
+    ],
+)
+def test_large_pictures_are_resampled_in_bands_as_exactly_as_at_once(
+    before: tuple[int, int], after: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = torch.rand(2, 3, *before, generator=torch.Generator().manual_seed(0))
+    exact = resize(image.double(), after)
+    rounding = float((resize(image, after) - exact).abs().max())  # of PyTorch's own weights
+    monkeypatch.setattr(octaves, "SMALL", 1)
+    monkeypatch.setattr(canvas.bands, "__kwdefaults__", {"most": 17 * after[1]})
+    assert float((resize(image, after) - exact).abs().max()) < 1.1 * rounding + 1e-6

@@ -64,10 +64,10 @@ def test_layers_give_what_their_modules_gave(picture: torch.Tensor) -> None:
 def test_nothing_behind_the_deepest_layer_runs(picture: torch.Tensor) -> None:
     network = loaded(Residual())
     ready = prepared(network, "first")
-    before = ready._module.runs
+    before = ready.module.runs
     ready(picture)
-    assert ready._module.runs == before
-    assert isinstance(ready._module.late, nn.Identity), "its weights should be freed"
+    assert ready.module.runs == before
+    assert isinstance(ready.module.late, nn.Identity), "its weights should be freed"
 
 
 def test_an_in_place_network_gives_the_gradient_of_what_it_computes() -> None:
@@ -243,7 +243,7 @@ def test_an_interrupted_pass_leaves_nothing_behind(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    gazes = ready._module.get_submodule("gazes")
+    gazes = ready.module.get_submodule("gazes")
     with monkeypatch.context() as patch:
         patch.setattr(gazes, "forward", interrupt)
         with pytest.raises(KeyboardInterrupt):

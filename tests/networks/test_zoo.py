@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from reverie import Recipe, WeightsError, dream
 from reverie.networks import zoo
 from reverie.networks.loading import load_network
+from reverie.types import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +147,24 @@ def test_the_real_squeezenet_is_what_it_says(squeezenet: str) -> None:
 def test_pictures_are_normalised_as_the_weights_expect() -> None:
     from torchvision.models import get_model_weights
 
+    undo_it = {"googlenet", "inception_v3"}
     for name, network in NETWORKS.items():
+        if name in undo_it:
+            assert list(network.mean) == list(network.std) == [0.5] * 3, name
+            continue
         transforms = get_model_weights(name).DEFAULT.transforms()
         assert list(network.mean) == list(transforms.mean), name
         assert list(network.std) == list(transforms.std), name
+
+
+def test_googlenet_sees_what_torchvision_shows_it(tmp_path: Path, picture: torch.Tensor) -> None:
+    from torchvision.models import get_model
+
+    name = random_weights("googlenet", tmp_path)
+    theirs = get_model("googlenet", weights=None, transform_input=True, init_weights=False).eval()
+    theirs.load_state_dict(load_file(name.partition(":")[2]))
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
+    with torch.no_grad():
+        expected = theirs.conv1(theirs._transform_input((picture - mean) / std))
+    ready = load_network(name).prepare(["conv1"], torch.device("cpu"), torch.float32)
+    assert torch.allclose(ready(picture)["conv1"], expected, atol=1e-4)

@@ -25,7 +25,7 @@ def doctor(_options: argparse.Namespace) -> int:
     """Check everything, say what was found, and end with 1 if anything is wrong."""
     say(f"{FINE}reverie {__version__}, Python {platform.python_version()}, {sys.executable}")
     faults: set[str] = set()
-    for check in (_libraries, _device, _plugins, _hosts, _weights_folder, _embedded):
+    for check in (_libraries, _device, _kernels, _plugins, _hosts, _weights_folder, _embedded):
         for line in _results(check):
             if line in faults:  # one fault is found by several checks
                 continue
@@ -76,6 +76,12 @@ def _device() -> Iterator[str]:
 
     device = choose_device("auto")
     yield f"{FINE}dreams on {device} in {choose_precision('auto', device)}"
+
+
+def _kernels() -> Iterator[str]:
+    from reverie.engine.kernels import describe
+
+    yield f"{FINE}{describe()}"
 
 
 def _embedded() -> Iterator[str]:

@@ -27,7 +27,7 @@ def from_image(image: Tensor, like: Picture) -> Picture:
     """Give a picture with new pixels and the alpha, colour profile and metadata of `like`."""
     pixels = image[0].permute(1, 2, 0).contiguous().cpu().numpy()
     alpha = None if like.alpha is None else resized_alpha(like.alpha, pixels.shape[:2])
-    return replace(like, pixels=pixels, alpha=alpha)
+    return replace(like, values=pixels, alpha=alpha)
 
 
 COMMAND_LINE = Host(

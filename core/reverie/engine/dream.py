@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from reverie.device import choose_device, own_grad_mode, says_out_of_memory
-from reverie.engine.gradient import normalize, smooth, smoothing_sigma
+from reverie.engine.canvas import bands, copied, lives_in_file, taken_by
+from reverie.engine.gradient import magnitude, smooth, smoothing_sigma
 from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
 from reverie.engine.parameterization import move
@@ -53,9 +54,12 @@ class Step:
     values: Tensor
     """The objective of each picture before this step, (N,), on the device."""
     picture: Tensor
-    """The pictures now, (N, 3, H, W), at this octave's size; not to be changed."""
+    """The pictures now, (N, 3, H, W), at this octave's size; not to be changed.
+
+    The next step changes them in place: copy what should be kept.
+    """
     result: Callable[[], Tensor]
-    """Gives the pictures so far at their full size, in 0..1."""
+    """Gives the pictures so far at their full size, in 0..1, until the next step."""
 
     @property
     def value(self) -> float:
@@ -80,6 +84,7 @@ def dream(
     *,
     mask: Any = None,
     device: str | torch.device = "auto",
+    memory: int | None = None,
     on_step: OnStep | None = None,
 ) -> Any:
     """Dream on a picture.
@@ -91,6 +96,9 @@ def dream(
         mask: where to dream, 0..1, (H, W) or (N, H, W) or a PIL image; where it is 0, the picture
             stays bit for bit, in float32.
         device: "auto", "cpu", "cuda", "mps", ...; a tensor on a GPU is dreamed on there.
+        memory: bytes to work in, beside the network, `image` and what is returned. It decides
+            how large a part of a picture is seen at once, always in the same way, and on a CPU a
+            picture too large for it is kept in a temporary file. None: 4 megapixels at once.
         on_step: called after every step; raise `Cancelled` from it to end the dream.
     Returns:
         The dream, of the kind and dtype of `image`, at its size or the recipe's.
@@ -108,11 +116,11 @@ def dream(
             'reverie.registry().presets()["classic"].recipe'
         )
     with own_grad_mode():
-        pixels, restore = to_tensor(image)
+        pixels, restore = to_tensor(image, memory)
         if device != "auto" or pixels.device.type == "cpu":
             pixels = pixels.to(choose_device(device))
         pixels = resize(pixels, fit((pixels.shape[2], pixels.shape[3]), recipe.size))
-        climb = prepare(recipe, pixels.device)
+        climb = _prepare(recipe, pixels, memory)
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.reach, climb.stride)
         step = None
@@ -121,22 +129,53 @@ def dream(
             for step in steps:
                 if on_step is not None:
                     on_step(step)
+            result = pixels if step is None else area.lay_in(step.result())
         except Cancelled as cancelled:
             if step is not None:
                 cancelled.image = restore(area.lay_in(step.result()))
                 cancelled.done = step.done
             raise
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not says_out_of_memory(error):
                 raise
             raise ReverieError(
                 f"{pixels.device} has not enough memory for a picture of {pixels.shape[3]} x "
                 f"{pixels.shape[2]} px; set a smaller size, or choose another device."
             ) from error
-        result = pixels if step is None else area.lay_in(step.result())
-        if torch.equal(result, pixels):
+        if _is_unchanged(result, pixels):
             _log.warning("%s", _why_unchanged(recipe, mask))
         return restore(result)
+
+
+def _prepare(recipe: Recipe, pixels: Tensor, memory: int | None) -> Climb:
+    """Share the memory out between the pictures, unless they live in files, and the gradient."""
+    if memory is None:
+        return prepare(recipe, pixels.device)
+    in_file = lives_in_file(pixels)
+    rest = max(0, memory - taken_by(pixels.shape, in_file=in_file))
+    climb = prepare(recipe, pixels.device, rest)
+    needed = climb.least_memory(pixels.shape, in_file=in_file)
+    if memory < needed:
+        raise ReverieError(
+            f"memory: {megabytes(memory)} is too little for this picture and recipe; "
+            f"the smallest that can work is {megabytes(needed)}."
+        )
+    return climb
+
+
+def megabytes(size: int) -> str:
+    """Write bytes down as people allow them, rounded up.
+
+    >>> megabytes(1_200_000_001)
+    '1201M'
+    """
+    return f"{-(-size // 10**6)}M"
+
+
+def _is_unchanged(result: Tensor, pixels: Tensor) -> bool:
+    return all(
+        torch.equal(result[:, :, rows], pixels[:, :, rows]) for rows in bands(result, pixels)
+    )
 
 
 def _why_unchanged(recipe: Recipe, mask: Any) -> str:
@@ -163,21 +202,18 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
     done = 0
     jitter = Jitter(recipe.jitter, recipe.seed)
     mask = None if mask is None else _cover(mask, climb.smallest_side)[0]
-    picture = before = resize(base, sizes[0])
-
-    def carry(picture: Tensor, before: Tensor, original: Tensor) -> Tensor:
-        """Bring what was dreamed on `before` to the size of another `original`."""
-        size = (original.shape[2], original.shape[3])
-        if recipe.carry == "detail":
-            return original + resize(picture - before, size)
-        enlarged = resize(picture, size)
-        return enlarged if mask is None else torch.lerp(original, enlarged, resize(mask, size))
+    picture = before = base  # the first octave has neither
 
     for octave, size in enumerate(sizes, start=1):
         original = resize(base, size)
-        picture = carry(picture, before, original) if octave > 1 else original
+        if octave == 1:
+            picture = copied(original)
+        elif recipe.carry == "detail":
+            picture = _lay_on(original, _subtract(picture, before))
+        else:
+            picture = _enlarge(picture, original, mask)
         before = original
-        where = 1 if mask is None else resize(mask, size)
+        where = None if mask is None else resize(mask, size)
         latent = climb.space.encode(picture)
 
         for step in range(1, recipe.steps + 1):
@@ -185,12 +221,21 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
             if recipe.smoothing:
                 sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
                 gradient = smooth(gradient, sigma)
-            motion = recipe.step_size / GREY_LEVELS * normalize(gradient, recipe.normalization)
-            latent, picture = move(climb.space, latent, picture, motion * where, clip=recipe.clip)
+            pace = recipe.step_size / GREY_LEVELS / magnitude(gradient, recipe.normalization)
+            latent, picture = move(
+                climb.space, latent, picture, gradient, pace, where, clip=recipe.clip
+            )
+            del gradient  # it is as large as the picture, and `result` may need room
 
             def result(picture: Tensor = picture, original: Tensor = original) -> Tensor:
-                is_last = original.shape == base.shape
-                return uncover(picture if is_last else carry(picture, original, base)).clamp(0, 1)
+                full = copied(picture)
+                if original.shape != base.shape and recipe.carry == "detail":
+                    full = _lay_on(base, _subtract(full, original))
+                elif original.shape != base.shape:
+                    full = _enlarge(full, base, mask)
+                for rows in bands(full):
+                    full[:, :, rows].clamp_(0, 1)
+                return uncover(full)
 
             done += size[0] * size[1]
             yield Step(
@@ -207,6 +252,34 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
         _check(picture, octave)
 
 
+def _subtract(picture: Tensor, original: Tensor) -> Tensor:
+    """Leave of a picture what was dreamed on its original, in place."""
+    for rows in bands(picture, original):
+        picture[:, :, rows] -= original[:, :, rows]
+    return picture
+
+
+def _lay_on(original: Tensor, detail: Tensor) -> Tensor:
+    """Bring detail, which is given up, to the size of another original, and add that."""
+    picture = resize(detail, (original.shape[2], original.shape[3]), like=original)
+    for rows in bands(picture, original):
+        picture[:, :, rows] += original[:, :, rows]
+    return picture
+
+
+def _enlarge(picture: Tensor, original: Tensor, mask: Tensor | None) -> Tensor:
+    """Bring a picture to the size of another original, which stays where the mask is 0."""
+    size = (original.shape[2], original.shape[3])
+    picture = resize(picture, size, like=original)
+    if mask is None:
+        return picture
+    where = resize(mask, size)
+    for rows in bands(picture, original, where):
+        part = picture[:, :, rows]
+        torch.lerp(original[:, :, rows], part, where[:, :, rows], out=part)
+    return picture
+
+
 def _cover(image: Tensor, smallest: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Repeat the edges of a picture too small for the network, and say how to cut them off."""
     height, width = image.shape[2:]
@@ -219,7 +292,9 @@ def _cover(image: Tensor, smallest: int) -> tuple[Tensor, Callable[[Tensor], Ten
 
 def _check(picture: Tensor, octave: int) -> None:
     """Once an octave, because on a GPU asking waits."""
-    if not torch.isfinite(picture).all():
+    # A sum is finite only if every number is; it makes no copy and waits once.
+    sums = [picture[:, :, rows].sum() for rows in bands(picture)]
+    if not torch.isfinite(torch.stack(sums)).all():
         raise ReverieError(
             f"the dream ran out of the range of numbers in octave {octave}; "
             "use precision float32 or a smaller step size."

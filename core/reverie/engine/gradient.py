@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from reverie.engine.canvas import bands
 from reverie.engine.jitter import roll, unroll
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ SMOOTHING_GROWTH = 2.0
 """px by which sigma grows from the first step of an octave to the last (pytorch-deepdream)."""
 SMOOTHING_RATIOS = (0.5, 1.0, 2.0)
 """The Gaussians that are averaged, in units of sigma (pytorch-deepdream)."""
+_SMOOTHED_AT_ONCE = 2**20
+"""px: large beside the kernel's reach, whose rows are blurred twice."""
 
 
 def image_gradient(
@@ -40,42 +43,75 @@ def image_gradient(
     return value.detach(), unroll(gradient, shift)
 
 
-def normalize(gradient: Tensor, by: str) -> Tensor:
-    """Scale the gradient of each picture to a mean magnitude ("mean") or deviation ("std") of 1.
+def magnitude(gradient: Tensor, by: str) -> Tensor:
+    """Give the mean magnitude ("mean") or the deviation ("std") of each picture's gradient.
 
-    A gradient that is zero everywhere stays zero.
+    Returns:
+        (N, 1, 1, 1), above 0 even where a gradient is zero everywhere, to divide by.
     Source: "mean" Mordvintsev, Olah, Tyka 2015, dream.ipynb, make_step; "std" TensorFlow's
     DeepDream tutorial, which leaves the mean in, as here; pytorch-deepdream takes it out.
     """
     dims = (1, 2, 3)
     if by == "mean":
-        scale = gradient.abs().mean(dim=dims, keepdim=True)
+        # By sum(), which rounds least of PyTorch's ways to a mean magnitude, and is fastest.
+        sums = [gradient[:, :, rows].abs().sum(dim=dims) for rows in bands(gradient)]
+        scale = torch.stack(sums).sum(dim=0) / gradient[0].numel()
     else:
-        scale = gradient.std(dim=dims, keepdim=True, correction=0)
-    return gradient / scale.clamp_min(torch.finfo(gradient.dtype).tiny)
+        scale = _deviation(gradient)
+    return scale.clamp_min(torch.finfo(gradient.dtype).tiny).view(-1, 1, 1, 1)
+
+
+def _deviation(gradient: Tensor) -> Tensor:
+    """The standard deviation of each picture's gradient, (N,), from those of its bands."""
+    height = gradient.shape[2]
+    shares, variances, means = [], [], []
+    for rows in bands(gradient):
+        variance, mean = torch.var_mean(gradient[:, :, rows], dim=(1, 2, 3), correction=0)
+        shares.append((rows.stop - rows.start) / height)
+        variances.append(variance)
+        means.append(mean)
+    share, mean = gradient.new_tensor(shares)[:, None], torch.stack(means)
+    apart = mean - (share * mean).sum(dim=0)
+    return (share * (torch.stack(variances) + apart.square())).sum(dim=0).sqrt()
 
 
 def smooth(gradient: Tensor, sigma: float) -> Tensor:
     """Average three Gaussian blurs of the gradient, of half, one and two times `sigma` px.
 
-    Edges are mirrored. Source: gordicaleksa/pytorch-deepdream, utils.py, CascadeGaussianSmoothing;
-    there the kernel is cut off at 4 px, here at 3 sigma.
+    Edges are repeated. Source: gordicaleksa/pytorch-deepdream, utils.py, CascadeGaussianSmoothing,
+    which mirrors them; there the kernel is cut off at 4 px, here at 3 sigma.
+
+    Args:
+        gradient: written over.
+    Returns:
+        `gradient`.
     """
-    blurred = [_blur(gradient, ratio * sigma) for ratio in SMOOTHING_RATIOS]
-    return torch.stack(blurred).mean(dim=0)
+    halo = _radius(SMOOTHING_RATIOS[-1] * sigma)
+    above = gradient[:, :, :0]  # as it was, of the rows that are smoothed already
+    for rows in bands(gradient, most=_SMOOTHED_AT_ONCE):
+        seen = torch.cat([above, gradient[:, :, rows.start : rows.stop + halo]], dim=2)
+        start, stop = above.shape[2], above.shape[2] + rows.stop - rows.start
+        blurred = [_blur(seen, ratio * sigma)[:, :, start:stop] for ratio in SMOOTHING_RATIOS]
+        gradient[:, :, rows] = torch.stack(blurred).mean(dim=0)
+        above = seen[:, :, max(0, stop - halo) : stop]
+    return gradient
 
 
 def _blur(image: Tensor, sigma: float) -> Tensor:
     channels = image.shape[1]
-    radius = max(1, math.ceil(3 * sigma))
+    radius = _radius(sigma)
     at = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-((at / sigma) ** 2) / 2)
     kernel = (kernel / kernel.sum()).expand(channels, 1, -1)
-    # Replicated rather than mirrored where a picture is narrower than the kernel.
+    # Repeated: mirrored edges would need a picture larger than the kernel.
     down = functional.pad(image, (0, 0, radius, radius), mode="replicate")
     down = functional.conv2d(down, kernel[..., None], groups=channels)
     across = functional.pad(down, (radius, radius, 0, 0), mode="replicate")
     return functional.conv2d(across, kernel[:, :, None], groups=channels)
+
+
+def _radius(sigma: float) -> int:
+    return max(1, math.ceil(3 * sigma))
 
 
 def smoothing_sigma(smallest: float, step: int, steps: int) -> float:

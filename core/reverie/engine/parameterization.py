@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jvp, vjp
 
+from reverie.engine.canvas import bands
 from reverie.types import Parameterization
 
 PIXELS = Parameterization(
@@ -19,24 +20,38 @@ BUILT_IN = (PIXELS,)
 
 
 def move(
-    space: Parameterization, latent: Tensor, picture: Tensor, motion: Tensor, *, clip: bool
+    space: Parameterization,
+    latent: Tensor,
+    picture: Tensor,
+    gradient: Tensor,
+    pace: Tensor,
+    mask: Tensor | None = None,
+    *,
+    clip: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Take one step in a space.
+    """Take one step up the gradient in a space.
 
     Args:
         space: what latents mean.
         latent: where the pictures are in it.
-        picture: the decoded latent, (N, 3, H, W).
-        motion: how far each pixel should move; the space moves as far on average, in its own way.
+        picture: the decoded latent, (N, 3, H, W); written over.
+        gradient: shaped like `picture`; written over.
+        pace: times the gradient it is how far each pixel should move, (N, 1, 1, 1); the space
+            moves as far on average, in its own way.
+        mask: multiplied into the motion, (N or 1, 1, H, W); None is 1 everywhere.
         clip: keep the pictures in 0..1.
     Returns:
         The new latent and the new pictures.
     """
-    size = (picture.shape[2], picture.shape[3])
     if space is PIXELS:
-        picture = picture + motion
-        picture = picture.clamp(0, 1) if clip else picture
+        for rows in bands(picture, gradient, mask):
+            part = picture[:, :, rows]
+            part.addcmul_(gradient[:, :, rows], pace if mask is None else pace * mask[:, :, rows])
+            if clip:
+                part.clamp_(0, 1)
         return picture, picture
+    size = (picture.shape[2], picture.shape[3])
+    motion = gradient.mul_(pace if mask is None else pace * mask)
 
     def decode(latent: Tensor) -> Tensor:
         return space.decode(latent, size)

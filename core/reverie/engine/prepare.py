@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
+import torch
+
 from reverie.device import DTYPES, choose_precision
+from reverie.engine.canvas import LARGE, taken_by
+from reverie.engine.footprint import bytes_per_pixel
+from reverie.engine.frozen import Unfreezable, forbid, freeze
 from reverie.engine.gradient import image_gradient
-from reverie.engine.tiles import Gradient, tiled
+from reverie.engine.replay import replayed
+from reverie.engine.tiles import Gradient, least, tiled
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
-from reverie.objectives import layer
+from reverie.objectives import INPUT, layer
 from reverie.plugins import find, registry
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Callable, Sequence
+
     from torch import Tensor
 
-    from reverie.networks.loading import LoadedNetwork
+    from reverie.networks.loading import LoadedNetwork, PreparedNetwork
     from reverie.objectives import Objective
     from reverie.recipe import Recipe
     from reverie.types import Parameterization
@@ -37,32 +45,108 @@ class Climb:
     """px; how far from a pixel lies what its gradient depends on; None: everywhere."""
     stride: int
     """px between the outputs of the coarsest layer looked at."""
+    footprint: int
+    """Bytes of working memory for each px that is seen at once."""
+
+    def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
+        """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
+        whole = shape[-2] * shape[-1]
+        seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
+        return taken_by(shape, in_file=in_file) + seen * self.footprint
 
 
-def prepare(recipe: Recipe, device: torch.device) -> Climb:
+def prepare(recipe: Recipe, device: torch.device, memory: int | None = None) -> Climb:
     """Load and prepare what a recipe names.
 
+    Args:
+        recipe: what to do.
+        device: where.
+        memory: bytes of working memory for a gradient, which decide the size of tiles; None:
+            4 megapixels are seen at once.
     Raises:
         ReverieError: the network, a layer, the objective or the parameterization is unknown.
     """
     space = find("parameterization", registry().parameterizations(), recipe.parameterization)
     network = load_network(recipe.network)
     objective = _objective(recipe, network)
-    precision = choose_precision(recipe.precision, device)
-    prepared = network.prepare(objective.layers, device, DTYPES[precision])
-
-    def whole(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        return image_gradient(prepared, objective, image, shift)
-
+    forth, back = DTYPES[choose_precision(recipe.precision, device)]
+    prepared = network.prepare(objective.layers, device, forth)
+    whole = _gradient(prepared, objective, back)
+    local = objective.is_local
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
+    has_tape = not _has_no_tape(prepared, back) or freeze(prepared, back) is None
+    footprint = bytes_per_pixel(network.layers, objective.layers, forth, keeps_all=has_tape)
+    most = LARGE if memory is None else memory // footprint
+    cells = _cells(network, prepared, objective)
     return Climb(
         recipe=recipe,
         space=space,
-        gradient=tiled(whole, halo=reach, stride=stride) if objective.is_local else whole,
+        gradient=tiled(
+            whole,
+            reach if local else None,
+            stride,
+            most=most,
+            cells=cells,
+            is_frugal=memory is not None,
+        ),
         smallest_side=network.smallest_side(objective.layers),
-        reach=reach if objective.is_local else None,
+        reach=reach if local else None,
         stride=stride,
+        footprint=footprint,
     )
+
+
+def _has_no_tape(prepared: PreparedNetwork, back: torch.dtype) -> bool:
+    return prepared.device.type == "cpu" or back is not prepared.dtype
+
+
+def _cells(
+    network: LoadedNetwork, prepared: PreparedNetwork, objective: Objective
+) -> Callable[[int], int] | None:
+    """Say how to count the outputs in a row that the coarsest layer has for a length in px.
+
+    None where that is the picture, or a layer without positions. Counted on a narrow strip, because
+    padding, rounding and what a network does by itself make it more than a division.
+    """
+    strides = {name: network.layer(name).stride for name in objective.layers if name != INPUT}
+    if not strides or None in strides.values() or network.record.window is not None:
+        return None
+    coarsest = max(strides, key=lambda name: strides[name] or 0)
+    narrow = network.smallest_side(objective.layers)
+
+    @cache
+    def cells(length: int) -> int:
+        shape = (1, 3, max(length, narrow), narrow)
+        strip = torch.zeros(shape, device=prepared.device, dtype=torch.float32)
+        with torch.no_grad():
+            return prepared(strip)[coarsest].shape[2]
+
+    return cells
+
+
+def _gradient(prepared: PreparedNetwork, objective: Objective, back: torch.dtype) -> Gradient:
+    """Choose how: tape-free on the CPU and in mixed precision, recorded on NVIDIA's, else as is."""
+
+    def with_autograd(image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+        return image_gradient(prepared, objective, image, shift)
+
+    def without_tape(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        if (frozen := freeze(prepared, back)) is not None:
+            try:
+                return frozen.gradient(objective, image, shift)
+            except Unfreezable as reason:
+                forbid(prepared, reason)
+        return with_autograd(image, shift)
+
+    if _has_no_tape(prepared, back):
+        return without_tape
+    if prepared.device.type != "cuda":
+        return with_autograd
+    if not objective.text:  # nothing tells it from another
+        return replayed(with_autograd)
+    key = ("replayed", objective.text)
+    recorded: Gradient = prepared.derived.setdefault(key, replayed(with_autograd))
+    return recorded
 
 
 def resolve(recipe: Recipe, device: torch.device) -> Recipe:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reverie.engine.canvas import bands, copied
+
 
 @dataclass(frozen=True)
 class Area:
@@ -28,8 +30,11 @@ class Area:
         """Give the whole pictures with the dreamed part in its place, where the mask is above 0."""
         if self.mask is None:
             return dreamed
-        result = self.whole.clone()
-        result[:, :, self.rows, self.columns] = torch.where(self.mask > 0, dreamed, self.pixels)
+        result = copied(self.whole)
+        part = result[:, :, self.rows, self.columns]
+        for rows in bands(part, dreamed, self.mask) if part.numel() else ():
+            chosen = self.mask[:, :, rows] > 0
+            part[:, :, rows] = torch.where(chosen, dreamed[:, :, rows], part[:, :, rows])
         return result
 
 

@@ -6,12 +6,20 @@ that the whole picture would give them. Only objectives that are means over posi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from reverie.engine.jitter import roll, unroll
+from reverie.device import says_out_of_memory
+from reverie.engine.canvas import LARGE, empty, hand_back, trim
+from reverie.errors import ReverieError
+
+_log = logging.getLogger(__name__)
 
 Gradient = Callable[[Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
 """From pictures (N, 3, H, W) to an objective's values (N,) and its gradient, shaped like them.
@@ -19,63 +27,278 @@ Gradient = Callable[[Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
 The network sees the pictures rolled by rows and columns in px; the gradient is not rolled.
 """
 
-WHOLE = 2048
-"""px; a picture of no more than its square is seen as a whole, and so is a tile with its halo."""
+_LEAST = 128
+"""px; tiles are no narrower, however little memory there is: below, nearly all work is halo."""
 
 
-def tiled(gradient: Gradient, halo: int, stride: int, *, whole: int = WHOLE) -> Gradient:
-    """Make a gradient that sees large pictures in tiles.
+def tiled(
+    gradient: Gradient,
+    halo: int | None,
+    stride: int,
+    *,
+    most: int = LARGE,
+    cells: Callable[[int], int] | None = None,
+    is_frugal: bool = False,
+) -> Gradient:
+    """Make a gradient that sees pictures one by one, and large ones in tiles.
 
-    Values are the tiles' averaged by area. At the right and lower edge, where a picture is no
-    multiple of the stride, means are taken over up to one cell more or less than in the whole.
+    Where memory runs out, tiles are halved from there on.
 
     Args:
         gradient: of the whole picture.
-        halo: px around a tile that its pixels' gradient depends on: the receptive field.
+        halo: px around a tile that its pixels' gradient depends on: the receptive field. None:
+            the objective cannot be cut up.
         stride: px between the outputs of the deepest layer; tiles start at its multiples.
-        whole: side in px of the largest square that is seen at once; more only where the halo
-            would leave less than a quarter of it for the tile.
+        most: px that are seen at once, a tile's halo included; never less than `least` says.
+        cells: how many outputs in a row a length in px gives: a tile weighs as many means as it
+            has cells. None: its area.
+        is_frugal: give the system back after each tile what is free, which takes time.
     """
-    halo = -(-halo // stride) * stride
-    side = max(whole - 2 * halo, whole // 4)
+    if halo is None:
+        return _one_by_one(_untiled(gradient), most)
+    return _Tiles(
+        gradient,
+        _rounded_up(halo, stride),
+        stride,
+        most,
+        cells or (lambda px: px),
+        is_frugal=is_frugal,
+    )
 
-    def piecewise(image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
-        height, width = image.shape[2:]
-        if len(image) > 1 and len(image) * height * width > whole**2:  # one picture at a time
-            parts = [piecewise(image[n : n + 1], shift) for n in range(len(image))]
-            return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-        if height * width <= whole**2:
+
+def least(halo: int, stride: int) -> int:
+    """Give the px of the smallest tile with its halo."""
+    return (_rounded_up(_LEAST, stride) + 2 * _rounded_up(halo, stride)) ** 2
+
+
+def _rounded_up(length: int, stride: int) -> int:
+    return -(-length // stride) * stride
+
+
+def _one_by_one(gradient: Gradient, most: int) -> Gradient:
+    """See the pictures of a batch together where that is faster, which is never on a CPU.
+
+    There, each gets to the bit what it would get alone.
+    """
+
+    def each(image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+        count, _, height, width = image.shape
+        if count == 1 or (image.device.type != "cpu" and count * height * width <= most):
             return gradient(image, shift)
-        image = roll(image, shift)
-        values = torch.zeros(len(image), device=image.device)
-        result = torch.empty_like(image)
-        for rows, seen_rows in _spans(height, side, halo, stride):
-            for columns, seen_columns in _spans(width, side, halo, stride):
-                seen = image[:, :, seen_rows, seen_columns]
-                value, piece = gradient(seen, (0, 0))
+        values, result = [], empty(image.shape, like=image)
+        for number in range(count):
+            value, result[number : number + 1] = gradient(image[number : number + 1], shift)
+            values.append(value)
+        return torch.cat(values), result
+
+    return each
+
+
+def _untiled(gradient: Gradient) -> Gradient:
+    def whole(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        try:
+            return gradient(image, shift)
+        except (RuntimeError, MemoryError) as error:
+            if not says_out_of_memory(error):
+                raise
+            raise ReverieError(
+                f"{image.device} has not enough memory for {image.shape[3]} x {image.shape[2]} px "
+                "at once, and this objective cannot be cut into tiles; set a smaller size, or "
+                "choose a layer or a channel as objective."
+            ) from error
+
+    return whole
+
+
+class _Tiles:
+    """The gradient of one picture, in tiles if it has more than `most` px."""
+
+    def __init__(
+        self,
+        gradient: Gradient,
+        halo: int,
+        stride: int,
+        most: int,
+        cells: Callable[[int], int],
+        *,
+        is_frugal: bool,
+    ) -> None:
+        self._gradient = gradient
+        self._halo = halo
+        self._stride = stride
+        self._most = most
+        self._cells = cells
+        self._is_frugal = is_frugal
+
+    def __call__(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+        while True:
+            try:
+                return _one_by_one(self._climb, self._most)(image, shift)
+            except (RuntimeError, MemoryError) as error:
+                if not says_out_of_memory(error):
+                    raise
+                lack = error.with_traceback(None)  # its frames hold what is to be freed
+            self._retreat(image, lack)
+
+    def _climb(self, image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        plan = self._plan(image)
+        if len(plan.rows) == len(plan.columns) == 1:
+            return self._gradient(image, shift)
+        height, width = image.shape[2:]
+        cells = self._cells(height) * self._cells(width)
+        values = torch.zeros(1, device=image.device, dtype=torch.float32)
+        result = empty(image.shape, like=image)
+        for row in plan.rows:
+            for column in plan.columns:
+                window = _cut(image, row, column, shift)
+                hand_back(image)
+                value, piece = self._gradient(window, (0, 0))
                 # The mean over a tile weighs its cells more than the mean over the picture does.
-                share = seen[0, 0].numel() / (height * width)
-                inner_rows = _within(rows, seen_rows)
-                inner_columns = _within(columns, seen_columns)
-                result[:, :, rows, columns] = piece[:, :, inner_rows, inner_columns] * share
-                values += value * (_length(rows) * _length(columns) / (height * width))
-        return values, unroll(result, shift)
+                piece *= self._cells(window.shape[2]) * self._cells(window.shape[3]) / cells
+                _lay_in(result, piece, row, column, shift)
+                values += value * (row.length * column.length / (height * width))
+                hand_back(result)
+                del window, piece
+                if self._is_frugal and image.device.type == "cpu":
+                    trim()
+        return values, result
 
-    return piecewise
+    def _plan(self, image: Tensor) -> Plan:
+        size = (image.shape[2], image.shape[3])
+        return plan_tiles(size, self._most, self._halo, self._stride)
+
+    def _retreat(self, image: Tensor, lack: BaseException) -> None:
+        """Halve the tiles, and free what the failed attempt has left."""
+        before = self._plan(image).largest
+        self._most = before // 2
+        if self._plan(image).largest == before:
+            raise ReverieError(
+                f"{image.device} has not enough memory for a tile of {before / 1e6:.2f} "
+                "megapixels, the smallest; close other programs, or choose another device or a "
+                "layer nearer to the picture."
+            ) from lack
+        _log.warning(
+            "%s has not enough memory for %.1f megapixels at once; the dream goes on in smaller "
+            "tiles.",
+            image.device,
+            before / 1e6,
+        )
+        if image.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
-def _spans(length: int, side: int, halo: int, stride: int) -> Iterator[tuple[slice, slice]]:
-    """Cut a length into even tiles of at most `side` px, each with what is seen of it."""
-    count = -(-length // side)
-    side = -(-length // (count * stride)) * stride
-    for start in range(0, length, side):
-        end = min(start + side, length)
-        yield slice(start, end), slice(max(0, start - halo), min(length, end + halo))
+class Span(NamedTuple):
+    """One tile's rows or columns, in px of the rolled picture."""
+
+    start: int
+    stop: int
+    first: int
+    """Where what is seen begins: a halo before `start`, or at the edge."""
+    last: int
+
+    @property
+    def length(self) -> int:
+        """How many px are the tile's own."""
+        return self.stop - self.start
+
+    @property
+    def seen(self) -> int:
+        """How many px are seen."""
+        return self.last - self.first
 
 
-def _within(part: slice, seen: slice) -> slice:
-    return slice(part.start - seen.start, part.stop - seen.start)
+@dataclass(frozen=True)
+class Plan:
+    """How a picture is cut."""
+
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    @property
+    def largest(self) -> int:
+        """Size in px of the largest tile with its halo."""
+        return max(row.seen for row in self.rows) * max(column.seen for column in self.columns)
+
+    @property
+    def work(self) -> int:
+        """How many px are seen in all, halos counted as often as they are seen."""
+        return sum(row.seen for row in self.rows) * sum(column.seen for column in self.columns)
 
 
-def _length(part: slice) -> int:
-    return int(part.stop - part.start)
+@lru_cache(maxsize=64)
+def plan_tiles(size: tuple[int, int], most: int, halo: int, stride: int) -> Plan:
+    """Choose the grid of even tiles that costs least: squares, or strips with half the halo.
+
+    Args:
+        size: height and width in px.
+        most: px of a tile with its halo; exceeded only where no tile could be smaller.
+        halo: px around a tile.
+        stride: px; tiles start at its multiples.
+    """
+    rows, columns = (_divisions(length, halo, stride) for length in size)
+    # For each way to divide the height, dividing the width as little as fits costs least.
+    plans = [
+        Plan(row, next((c for c in columns if _widest(row) * _widest(c) <= most), columns[-1]))
+        for row in rows
+    ]
+    fitting = [plan for plan in plans if plan.largest <= most]
+    if not fitting:
+        return min(plans, key=lambda plan: plan.largest)
+    return min(fitting, key=lambda plan: (plan.work, len(plan.rows)))
+
+
+def _widest(spans: tuple[Span, ...]) -> int:
+    return max(span.seen for span in spans)
+
+
+def _divisions(length: int, halo: int, stride: int) -> list[tuple[Span, ...]]:
+    """List the ways to cut a length evenly: whole first, and down to the smallest side."""
+    found: dict[int, tuple[Span, ...]] = {}
+    for count in range(1, -(-length // _rounded_up(_LEAST, stride)) + 1):
+        side = _rounded_up(-(-length // count), stride)
+        starts = range(0, length, side)
+        found[len(starts)] = tuple(
+            Span(
+                start=start,
+                stop=min(start + side, length),
+                first=max(0, start - halo),
+                last=min(length, start + side + halo),
+            )
+            for start in starts
+        )
+    return list(found.values())
+
+
+def _cut(image: Tensor, row: Span, column: Span, shift: tuple[int, int]) -> Tensor:
+    """Copy what a tile sees out of the picture, as if that were rolled."""
+    window = image.new_empty((*image.shape[:2], row.seen, column.seen))
+    for rows, from_rows in _pieces(row.first, row.last, row.first, shift[0], image.shape[2]):
+        for columns, from_columns in _pieces(
+            column.first, column.last, column.first, shift[1], image.shape[3]
+        ):
+            window[:, :, rows, columns] = image[:, :, from_rows, from_columns]
+    return window
+
+
+def _lay_in(image: Tensor, window: Tensor, row: Span, column: Span, shift: tuple[int, int]) -> None:
+    """Copy a tile's own pixels to their place in the picture, which is not rolled."""
+    for rows, to_rows in _pieces(row.start, row.stop, row.first, shift[0], image.shape[2]):
+        for columns, to_columns in _pieces(
+            column.start, column.stop, column.first, shift[1], image.shape[3]
+        ):
+            image[:, :, to_rows, to_columns] = window[:, :, rows, columns]
+
+
+def _pieces(
+    start: int, stop: int, origin: int, shift: int, length: int
+) -> Iterator[tuple[slice, slice]]:
+    """Give, for a span of the rolled picture, where its parts are in a window and in the picture.
+
+    >>> list(_pieces(0, 5, origin=0, shift=2, length=10))
+    [(slice(0, 2, None), slice(8, 10, None)), (slice(2, 5, None), slice(0, 3, None))]
+    """
+    while start < stop:
+        at = (start - shift) % length
+        count = min(stop - start, length - at)
+        yield slice(start - origin, start - origin + count), slice(at, at + count)
+        start += count

@@ -19,8 +19,10 @@ from reverie.errors import NetworkError
 
 _log = logging.getLogger(__name__)
 
-_PROBES = ((224, 288), (256, 352))
-"""Two pictures' sides in px: multiples of every usual stride, and large enough."""
+_PROBES = ((96, 128), (128, 160))
+"""Two pictures' sides in px: multiples of every usual stride, and quickly seen."""
+_LARGE_PROBES = ((224, 288), (256, 352))
+"""The same for networks of which the small ones leave nothing at some layer (Inception)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +53,25 @@ def find_layers(module: nn.Module, window: int | None = None) -> dict[str, Layer
     Raises:
         NetworkError: it cannot take a picture.
     """
-    probes = _PROBES if window is None else ((window, window),)
-    runs = [_shapes(module, height, width) for height, width in probes]
     traced = _geometry(module)
+    if window is not None:
+        return _seen(module, ((window, window),), traced)
+    try:
+        layers = _seen(module, _PROBES, traced)
+    except NetworkError:
+        return _seen(module, _LARGE_PROBES, traced)
+    if any(layer.stride is None and layer.receptive_field for layer in layers.values()):
+        return _seen(module, _LARGE_PROBES, traced)
+    return layers
+
+
+def _seen(
+    module: nn.Module,
+    probes: tuple[tuple[int, int], ...],
+    traced: dict[str, tuple[float, float]],
+) -> dict[str, Layer]:
+    """List the layers that pictures of these sides reach."""
+    runs = [_shapes(module, height, width) for height, width in probes]
     layers = {}
     for order, (name, first) in enumerate(runs[0].items()):
         axis = _channel_axis(first, runs[-1].get(name, ()))

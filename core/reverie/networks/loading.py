@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import OrderedDict
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -211,7 +211,13 @@ class _SeenEnough(Exception):  # noqa: N818 - it ends a forward pass, nothing fa
 
 
 class PreparedNetwork:
-    """Gives the activations of some layers; runs no further than the deepest of them."""
+    """Gives the activations of some layers; runs no further than the deepest of them.
+
+    Attributes:
+        record: the plug-in's description.
+        module: the network, its BatchNorm folded, on `device` in `dtype`.
+        derived: what an engine makes of it, kept as long as it is.
+    """
 
     def __init__(
         self,
@@ -221,20 +227,21 @@ class PreparedNetwork:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self._module = module
+        self.record = record
+        self.module = module
+        self.device = device
+        self.dtype = dtype
+        self.derived: dict[object, Any] = {}
         self._layers = layers
-        self._window = record.window
-        self._dtype = dtype
         self._mean = torch.tensor(record.mean, device=device, dtype=torch.float32).view(1, 3, 1, 1)
         self._std = torch.tensor(record.std, device=device, dtype=torch.float32).view(1, 3, 1, 1)
-        self._seen: dict[str, Tensor] = {}
-        self._lock = threading.Lock()  # the hooks write into one place
-        by_path: dict[str, list[str]] = {}
-        for name, layer in layers.items():
-            by_path.setdefault(layer.name, []).append(name)
-        self._count = len(by_path)
-        for path in by_path:
-            module.get_submodule(path).register_forward_hook(self._keep(path))
+        self._lock = threading.Lock()  # one thread's hooks would see another's activations
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The modules whose outputs are wanted, each once, in the order in which they run."""
+        ordered = sorted(self._layers.values(), key=lambda layer: layer.order)
+        return tuple(dict.fromkeys(layer.name for layer in ordered))
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Run the network on pictures.
@@ -245,30 +252,54 @@ class PreparedNetwork:
             For each layer its activations (N, C, H', W') in float32, and the image as `INPUT`.
         """
         normal = (image - self._mean) / self._std
-        windows = normal if self._window is None else _cut(normal, self._window)
-        count = len(windows) // len(image)
+        window = self.record.window
+        windows = normal if window is None else _cut(normal, window)
+        seen: dict[str, Tensor] = {}
         with self._lock:
+            handles = [
+                self.module.get_submodule(path).register_forward_hook(self._keep(path, seen))
+                for path in self.paths
+            ]
             try:
-                if self._layers:
-                    self._module(windows.to(self._dtype, memory_format=torch.channels_last))
+                if handles:
+                    self.module(windows.to(self.dtype, memory_format=torch.channels_last))
             except _SeenEnough:
                 pass
-            finally:  # whatever ended the pass, the next one starts from nothing
-                seen, self._seen = self._seen, {}
+            finally:
+                for handle in handles:
+                    handle.remove()
+        return self.given(
+            {path: output.float() for path, output in seen.items()},
+            image,
+            windows=len(windows) // len(image),
+        )
+
+    def given(
+        self, outputs: Mapping[str, Tensor], image: Tensor, *, windows: int = 1
+    ) -> dict[str, Tensor]:
+        """Name what modules gave as an objective asks for it.
+
+        Args:
+            outputs: by path, float32, shaped as the modules give them.
+            image: the pictures, (N, 3, H, W).
+            windows: how many outputs there are of each picture.
+        Returns:
+            For each layer its activations (N, C, H', W'), and the image as `INPUT`.
+        """
         given = {INPUT: image}
         for name, layer in self._layers.items():
-            if layer.name not in seen:
+            if layer.name not in outputs:
                 raise NetworkError(f"the network never ran its layer {layer.name!r}.")
-            given[name] = _as_map(seen[layer.name].float(), layer.channel_axis, count)
+            given[name] = _as_map(outputs[layer.name], layer.channel_axis, windows)
         return given
 
-    def _keep(self, path: str) -> Callable[[nn.Module, object, Tensor], None]:
+    def _keep(self, path: str, seen: dict[str, Tensor]) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            if path in self._seen:  # a module that runs twice counts the first time
+            if path in seen:  # a module that runs twice counts the first time
                 return
-            is_last = len(self._seen) + 1 == self._count
+            is_last = len(seen) + 1 == len(self.paths)
             # A later module may add to this tensor in place (ResNet does): keep it as it is now.
-            self._seen[path] = output if is_last else output.clone()
+            seen[path] = output if is_last else output.clone()
             if is_last:
                 raise _SeenEnough
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from reverie.errors import WeightsError
+from reverie.networks.quick_import import import_torchvision
 from reverie.networks.weights import WeightsSource, load_weights
 from reverie.types import IMAGENET_MEAN, IMAGENET_STD, Network
 
@@ -93,8 +94,12 @@ _WINDOW = {
 }
 """Sides in px of the pictures that networks of one size take, with their default weights."""
 
-_HALF = {"efficientnet_v2_l"}
-"""Networks trained on pictures in -1..1: mean and standard deviation 0.5."""
+_HALF = {"efficientnet_v2_l", "googlenet", "inception_v3"}
+"""Networks trained on pictures in -1..1: mean and standard deviation 0.5.
+
+torchvision gives GoogLeNet and Inception ImageNet's normalisation and lets them undo it
+(`transform_input`); without that detour nothing stands between the picture and the first layer.
+"""
 
 
 def networks() -> Iterator[Network]:
@@ -143,6 +148,7 @@ def _last_of_block(name: str, layer: str, aliases: dict[str, str]) -> str:
 
 
 def _weights(name: str) -> WeightsSource:
+    import_torchvision()
     from torchvision.models import get_model_weights
 
     return WeightsSource.from_url(get_model_weights(name).DEFAULT.url)
@@ -169,6 +175,7 @@ def _versioned(state: dict[str, Any], module: nn.Module) -> dict[str, Any]:
 
 
 def _build(name: str, options: dict[str, Any]) -> nn.Module:
+    import_torchvision()
     from torchvision.models import get_model
 
     # On "meta" it takes no memory and no time, because the weights follow; but RegNet computes its
@@ -181,9 +188,8 @@ def _build(name: str, options: dict[str, Any]) -> nn.Module:
 def _options(name: str, state: dict[str, Any]) -> dict[str, Any]:
     if name not in {"googlenet", "inception_v3"}:
         return {}
-    # As torchvision does for its own weights: they expect -1..1, and may bring auxiliary heads.
     has_aux = any(key.lower().startswith("aux") for key in state)
-    return {"transform_input": True, "aux_logits": has_aux, "init_weights": False}
+    return {"transform_input": False, "aux_logits": has_aux, "init_weights": False}
 
 
 def _head(module: nn.Module) -> str:

@@ -31,6 +31,7 @@ MAX_16_BITS = 65535
 
 _TURNED = range(5, 9)  # EXIF orientations in which rows and columns change places
 _ICC_HEADER = 128  # bytes
+_ROWS = 256
 
 
 BROKEN = (
@@ -120,13 +121,23 @@ def decode_image(image: ImageFile.ImageFile) -> Decoded:
         values, icc = grey_to_srgb(values.astype(values.dtype.newbyteorder("=")), icc)
         return Decoded(values, alpha, icc, exif, turn, dpi, notes)
     flat, alpha = _without_alpha(image)
-    if flat.mode not in {"L", "CMYK", "LAB"}:
+    if flat.mode not in {"RGB", "L", "CMYK", "LAB"}:
         flat = flat.convert("L" if flat.mode == "1" else "RGB")
     if flat.mode == "RGB":
-        return Decoded(np.asarray(flat), alpha, _icc_for("RGB ", icc), exif, turn, dpi)
+        return Decoded(_as_array(flat), alpha, _icc_for("RGB ", icc), exif, turn, dpi)
     if flat.mode == "L" and not _icc_for("GRAY", icc):
-        return Decoded(np.asarray(flat), alpha, _icc_for("RGB ", icc), exif, turn, dpi)
-    return Decoded(np.asarray(_to_srgb(flat, icc)), alpha, None, exif, turn, dpi)
+        return Decoded(_as_array(flat), alpha, _icc_for("RGB ", icc), exif, turn, dpi)
+    return Decoded(_as_array(_to_srgb(flat, icc)), alpha, None, exif, turn, dpi)
+
+
+def _as_array(image: Image.Image) -> Array:
+    """Copy an image of mode RGB or L out of Pillow, few rows at a time: at once it makes two."""
+    width, height = image.size
+    values = np.empty((height, width, 3) if image.mode == "RGB" else (height, width), np.uint8)
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        values[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return values
 
 
 def _without_alpha(image: Image.Image) -> tuple[Image.Image, Array | None]:

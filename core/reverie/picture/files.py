@@ -105,9 +105,13 @@ def check_place(path: Path, *, overwrite: bool) -> None:
         raise _cannot_write(path, error) from error
 
 
-def save_whole(data: bytes, path: Path, *, overwrite: bool) -> None:
+def save_whole(data: bytes | Iterable[bytes | memoryview], path: Path, *, overwrite: bool) -> None:
     """Write beside the target, then move, so that nobody ever sees half a picture.
 
+    Args:
+        data: the content, whole or in parts.
+        path: where to.
+        overwrite: replace a file that is there.
     Raises:
         ImageError: a file is at `path` and `overwrite` is false, or the folder or the disk
             refuses; the temporary file is removed.
@@ -115,7 +119,7 @@ def save_whole(data: bytes, path: Path, *, overwrite: bool) -> None:
     temporary = _temporary_name(path)
     try:
         with temporary.open("xb") as file:  # a new file has the mode that the umask leaves
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         if overwrite:

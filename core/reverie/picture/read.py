@@ -46,8 +46,11 @@ _quiet = threading.Lock()
 class Picture:
     """A picture as its file has it, turned upright."""
 
-    pixels: np.ndarray[Any, np.dtype[np.float32]]
-    """(H, W, 3) float32, 0..1, in the colour space that `icc` describes; sRGB without one."""
+    values: np.ndarray[Any, np.dtype[Any]]
+    """(H, W, 3), or (H, W) for grey, in the colour space that `icc` describes; sRGB without one.
+
+    uint8 or uint16 over the full range, or float32 in 0..1.
+    """
     alpha: np.ndarray[Any, np.dtype[Any]] | None = None
     """(H, W) uint8 or uint16, exactly the file's; None for a picture without transparency."""
     depth: int = 8
@@ -60,6 +63,16 @@ class Picture:
     """Pixels per inch, across and down."""
     notes: tuple[str, ...] = ()
     """Sentences for the user, as "holiday.gif has 12 frames; only the first is used."."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in px."""
+        return self.values.shape[0], self.values.shape[1]
+
+    @property
+    def pixels(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The values as (H, W, 3) float32, 0..1, converted whenever it is asked for."""
+        return as_floats(self.values)
 
 
 def read_picture(path: Path) -> Picture:
@@ -80,13 +93,13 @@ def read_picture(path: Path) -> Picture:
             decoded = decode_deep_png(image, file) if is_deep_png(file) else decode_image(image)
             decoded.notes += _frames_note(image)
         alpha, turn = decoded.alpha, decoded.orientation
-        pixels = upright(as_floats(decoded.values), turn)
+        values = upright(decoded.values, turn)
         return Picture(
-            pixels=pixels,
+            values=values,
             alpha=None if alpha is None else upright(alpha, turn),
-            depth=8 if decoded.values.dtype.itemsize == 1 else 16,
+            depth=8 if values.dtype.itemsize == 1 else 16,
             icc=decoded.icc,
-            exif=exif_block(upright_exif(decoded.exif, pixels.shape)),
+            exif=exif_block(upright_exif(decoded.exif, values.shape)),
             dpi=decoded.dpi,
             notes=tuple(f"{path.name} {note}" for note in decoded.notes),
         )

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from reverie.picture.decode import Array
     from reverie.picture.read import Picture
 
-    _Encoder: TypeAlias = Callable[[Array, "_Kept"], bytes]
+    _Parts: TypeAlias = tuple[bytes | memoryview, ...]  # one after the other, uncopied
+    _Encoder: TypeAlias = Callable[[Array, "_Kept"], _Parts]
 
 
 _LONGEST_SIDE = {".jpg": 65_535, ".jpeg": 65_535, ".webp": 16_383}  # px, by the formats' headers
 _HOLD_DEEP = frozenset({".png", ".tif", ".tiff"})
 _OPAQUE_ONLY = frozenset({".jpg", ".jpeg"})
 _DEEP = 16  # bits per channel
+_ROWS = 64
 _PNG_HEADER = 33  # bytes: 8 of signature, 25 of IHDR; our chunks come next
 
 
@@ -46,7 +48,7 @@ def check_output(path: Path, *, overwrite: bool, like: Picture | None = None) ->
     path = Path(path)
     _encoder(path)
     if like is not None:
-        _refuse_unfit(path, like.pixels.shape, like.alpha)
+        _refuse_unfit(path, like.size, like.alpha)
     check_place(path, overwrite=overwrite)
 
 
@@ -66,7 +68,7 @@ def write_picture(
 
     Args:
         path: .png, .jpg, .jpeg, .tif, .tiff or .webp, in a folder that exists.
-        pixels: (H, W, 3), any float type, 0..1, finite.
+        pixels: (H, W, 3): any float type, 0..1, finite; or uint8 or uint16 over the full range.
         like: where depth, alpha, profile, EXIF and resolution come from; 8-bit sRGB without.
         record: JSON text to keep in the file; `read_record` gives it back.
         overwrite: replace a file that is there. Without it a file that appears meanwhile is
@@ -88,9 +90,9 @@ def write_picture(
     ending = path.suffix.lower()
     deep = like is not None and like.depth == _DEEP and ending in _HOLD_DEEP
     try:
-        values = _rounded(pixels, np.uint16 if deep else np.uint8)
+        values = _rounded(pixels, np.dtype(np.uint16 if deep else np.uint8))
         if alpha is not None and ending not in _OPAQUE_ONLY:
-            values = np.dstack([values, _same_depth(alpha, values)])
+            values = np.dstack([values, _rounded(alpha, values.dtype)])
         data = encode(values, kept)
     except ImageError as error:
         raise ImageError(f"{path} {error}") from error
@@ -111,43 +113,45 @@ class _Kept:
     record: str | None = None
 
 
-def _rounded(pixels: Array, kind: type[np.unsignedinteger[Any]]) -> Array:
-    scaled = np.clip(pixels, 0, 1).astype(np.float32)
-    scaled *= np.float32(np.iinfo(kind).max)
-    return np.rint(scaled, out=scaled).astype(kind)
+def _rounded(values: Array, kind: np.dtype[Any]) -> Array:
+    """Bring (H, W, ...) of floats in 0..1, uint8 or uint16 to uint8 or uint16."""
+    if values.dtype == kind:
+        return values
+    white = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+    scale = np.float32(np.iinfo(kind).max / white)
+    result = np.empty(values.shape, kind)
+    for start in range(0, len(values), _ROWS):  # few at a time: floats are four times as large
+        part = np.clip(values[start : start + _ROWS], 0, white).astype(np.float32)
+        part *= scale
+        np.rint(part, out=part)
+        result[start : start + _ROWS] = part
+    return result
 
 
-def _same_depth(alpha: Array, values: Array) -> Array:
-    if alpha.dtype == values.dtype:
-        return alpha
-    scale = np.iinfo(values.dtype).max / np.iinfo(alpha.dtype).max
-    return np.rint(alpha * scale).astype(values.dtype)
-
-
-def _png(values: Array, kept: _Kept) -> bytes:
+def _png(values: Array, kept: _Kept) -> _Parts:
     import imagecodecs
 
     exif = exif_block(exif_to_write(kept.exif, values.shape, None))
     chunks = png_chunks(icc=kept.icc, exif=exif, dpi=kept.dpi, record=kept.record)
-    data = bytes(imagecodecs.png_encode(values, level=6))
-    return data[:_PNG_HEADER] + chunks + data[_PNG_HEADER:]
+    data = memoryview(imagecodecs.png_encode(values, level=6))
+    return data[:_PNG_HEADER], chunks, data[_PNG_HEADER:]
 
 
-def _jpeg(values: Array, kept: _Kept) -> bytes:
+def _jpeg(values: Array, kept: _Kept) -> _Parts:
     settings: dict[str, Any] = {"quality": 95, "subsampling": 0}
     if kept.dpi:
         settings["dpi"] = tuple(map(round, kept.dpi))
     return _by_pillow("JPEG", values, kept, settings, exif_limit=65_533)  # one segment's bytes
 
 
-def _webp(values: Array, kept: _Kept) -> bytes:
+def _webp(values: Array, kept: _Kept) -> _Parts:
     # exact: colours under full transparency stay, for editors that show them again.
     return _by_pillow("WEBP", values, kept, {"quality": 95, "exact": True}, exif_limit=None)
 
 
 def _by_pillow(
     kind: str, values: Array, kept: _Kept, settings: dict[str, Any], exif_limit: int | None
-) -> bytes:
+) -> _Parts:
     exif = exif_block(exif_to_write(kept.exif, values.shape, kept.record), exif_limit)
     if exif is None and kept.record is not None:
         raise ImageError("cannot hold a recipe this long; write a .png instead.")
@@ -157,10 +161,10 @@ def _by_pillow(
         settings["icc_profile"] = kept.icc
     file = io.BytesIO()
     Image.fromarray(values).save(file, kind, **settings)
-    return file.getvalue()
+    return (file.getbuffer(),)
 
 
-def _tiff(values: Array, kept: _Kept) -> bytes:
+def _tiff(values: Array, kept: _Kept) -> _Parts:
     import tifffile
 
     exif = exif_to_write(kept.exif, values.shape, kept.record)
@@ -179,7 +183,7 @@ def _tiff(values: Array, kept: _Kept) -> bytes:
             metadata=None,
             software=False,
         )
-    return tiff_with(file.getvalue(), exif)
+    return (tiff_with(file.getvalue(), exif),)
 
 
 _ENCODERS: dict[str, _Encoder] = {
@@ -200,17 +204,26 @@ def _encoder(path: Path) -> _Encoder:
 
 
 def _refuse_wrong_pixels(pixels: Any, alpha: Array | None) -> None:
-    floats = isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f"
-    if not floats or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:  # noqa: PLR2004
+    known = isinstance(pixels, np.ndarray) and (
+        pixels.dtype.kind == "f" or pixels.dtype in {np.dtype(np.uint8), np.dtype(np.uint16)}
+    )
+    if not known or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:  # noqa: PLR2004
         what = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels)
-        raise ImageError(f"pixels are {what}; give a float array (H, W, 3), 0..1.")
-    if not np.isfinite(pixels).all():
+        raise ImageError(
+            f"pixels are {what}; give an array (H, W, 3): floats in 0..1, uint8 or uint16."
+        )
+    if pixels.dtype.kind == "f" and not _is_finite(pixels):
         raise ImageError("pixels have NaN or infinity; give finite numbers, 0..1.")
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         raise ImageError(
             f"pixels are {pixels.shape[:2]}, the alpha of `like` is {alpha.shape}; give both in "
             "one size."
         )
+
+
+def _is_finite(pixels: Array) -> bool:
+    starts = range(0, len(pixels), _ROWS)
+    return all(np.isfinite(pixels[start : start + _ROWS]).all() for start in starts)
 
 
 def _refuse_unfit(path: Path, shape: tuple[int, ...], alpha: Array | None) -> None:

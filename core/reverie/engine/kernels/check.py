@@ -33,7 +33,8 @@ def differences(left: Kernels, right: Kernels) -> str:
 
 def _results(kernels: Kernels, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     # Channels that fill neither a vector nor whole bytes, and sides that fit no stride.
-    x = torch.arange(2 * 7 * 9 * 37).mul(0.618034).remainder(2).sub(1)
+    count = torch.arange(2 * 7 * 9 * 37, dtype=torch.float32, device="cpu")
+    x = count.mul(0.618034).remainder(2).sub(1)
     x = x.to(dtype).view(2, 7, 9, 37).permute(0, 3, 1, 2)
     picture = x[:, :3, :6, :8].float().contiguous()
     window, size = Window((3, 3), (2, 2), (1, 1), ceil_mode=True), (7, 9)

@@ -201,7 +201,7 @@ class CompiledKernels:
         x = _dense(x)
         high, wide = window.output_size(x.shape[2], x.shape[3])
         result = _new(x, x.shape[1], (high, wide))
-        winners = torch.empty(result.shape, dtype=torch.uint8, memory_format=_LAST)
+        winners = torch.empty(result.shape, dtype=torch.uint8, device="cpu", memory_format=_LAST)
         block = max(1, _BLOCK // x.shape[1])
         kept = 2 * window.kernel[0] * min(block, wide) * x.shape[1] * x.element_size()
         self._pool(
@@ -315,7 +315,7 @@ class CompiledKernels:
     ) -> None:
         team = self._team(max(x.numel(), y.numel()))
         kept = -(-kept // 64) * 64
-        scratch = torch.empty(kept * torch.get_num_threads(), dtype=torch.uint8)
+        scratch = torch.empty(kept * torch.get_num_threads(), dtype=torch.uint8, device="cpu")
         pool = _Pool.from_buffer_copy(
             _pool(
                 *(window, x.shape[0], x.shape[1], tuple(size), tuple(outputs), kept, block),
@@ -371,7 +371,7 @@ class CompiledKernels:
                 "and even to be folded."
             )
         shape = (image.shape[0], 3 * folds**2, high // folds, wide // folds)
-        result = torch.empty(shape, dtype=dtype, memory_format=_LAST)
+        result = torch.empty(shape, dtype=dtype, device="cpu", memory_format=_LAST)
         self._end(self._c_ingest, image, result, shift, mean, padding, unshuffle, "picture")
         return result
 
@@ -386,7 +386,7 @@ class CompiledKernels:
         """Write every pixel once."""
         gradient = _dense(gradient)
         _check_same(gradient.shape[1], 12 if unshuffle else 3, "channels")
-        result = torch.empty((gradient.shape[0], 3, *size))
+        result = gradient.new_empty((gradient.shape[0], 3, *size), dtype=torch.float32)
         self._end(
             self._c_egest,
             *(result, gradient, shift, (0.0, 0.0, 0.0), padding, unshuffle, "picture_gradient"),
@@ -407,7 +407,9 @@ class CompiledKernels:
         folds = 2 if unshuffle else 1
         count, _, height, width = picture.shape
         team = self._team(picture.numel())
-        scratch = torch.empty(6 * map_.shape[3] * folds * torch.get_num_threads())
+        scratch = map_.new_empty(
+            6 * map_.shape[3] * folds * torch.get_num_threads(), dtype=torch.float32
+        )
         end = _End(
             map=map_.data_ptr(),
             mean=(ctypes.c_float * 3)(*mean),
@@ -445,7 +447,9 @@ def _dense(map_: Tensor) -> Tensor:
 
 
 def _new(like: Tensor, channels: int, size: Sequence[int]) -> Tensor:
-    return torch.empty((like.shape[0], channels, *size), dtype=like.dtype, memory_format=_LAST)
+    return torch.empty(
+        (like.shape[0], channels, *size), dtype=like.dtype, device="cpu", memory_format=_LAST
+    )
 
 
 def _rows(map_: Tensor) -> tuple[int, int]:
@@ -459,7 +463,7 @@ def _mask_size(map_: Tensor) -> int:
 
 
 def _new_mask(map_: Tensor) -> Mask:
-    return torch.empty(_mask_size(map_), dtype=torch.uint8)
+    return torch.empty(_mask_size(map_), dtype=torch.uint8, device="cpu")
 
 
 def _check_mask(mask: Mask, g: Tensor) -> None:
