@@ -55,6 +55,8 @@ class Record:
     digest: str | None = None
     """The network's weights, SHA-256 in hexadecimal digits; None in a plain recipe."""
     is_masked: bool = False
+    is_whole: bool = True
+    """False for what a user kept of a dream that was stopped."""
 
 
 def read_recipe(path: Path) -> Record:
@@ -99,4 +101,5 @@ def parse_record(text: str) -> Record:
         Recipe.from_json(json.dumps(data["recipe"])),
         digest if isinstance(digest, str) else None,
         is_masked=data.get("masked") is True,
+        is_whole="stopped_at" not in data,
     )

@@ -178,7 +178,7 @@ def test_a_picture_too_large_for_the_memory_is_said_and_the_next_one_dreamed(
     cli: CommandLine, waves: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dream_or_not(image: Any, *args: Any, **kwargs: Any) -> Any:
-        if image.shape[3] > 40:
+        if image.shape[1] > 40:
             raise MemoryError
         return dream(image, *args, **kwargs)
 

@@ -99,6 +99,13 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few; give 1 or more")
+    return number
+
+
 def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     dream = commands.add_parser(
         "dream",
@@ -115,6 +122,11 @@ def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="the picture to write (.png .jpg .tif .webp), or a folder for several",
     )
     dream.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    dream.add_argument(
+        "--resume",
+        action="store_true",
+        help="leave what the same recipe has dreamed already, and dream the rest",
+    )
     dream.add_argument("--mask", metavar="PICTURE", help="dream only where this picture is white")
     look = dream.add_mutually_exclusive_group()
     look.add_argument("--preset", metavar="NAME", help="start from a look: reverie presets")
@@ -122,6 +134,25 @@ def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--recipe", metavar="FILE", help="start from a recipe: JSON, or a picture made with one"
     )
     dream.add_argument("--device", default="auto", help=DEVICE_HELP)
+    dream.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="most memory to take, such as 1.5G or 800M: large pictures are seen in smaller parts "
+        "and kept in a temporary file; on a GPU, most of its memory",
+    )
+    dream.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="dream on a Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for this machine; "
+        "implies --resume",
+    )
+    dream.add_argument(
+        "--ray-cpus",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="with --ray on CPUs: cores for each picture; more take less memory in all [default 1]",
+    )
     dream.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     add_recipe_options(dream)
     dream.set_defaults(run="dreaming:dream")

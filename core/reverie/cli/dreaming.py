@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reverie.cli.host import from_image, to_image
+from reverie.cli.cluster import dream_on_cluster, require_ray
+from reverie.cli.memory import read_size, working_memory
 from reverie.cli.options import chosen
 from reverie.cli.places import Job, plan, user_path
 from reverie.cli.progress import Interrupt, progress
+from reverie.cli.resuming import left_to_do
 from reverie.cli.speech import DownloadBar, say
 from reverie.device import choose_device
 from reverie.engine.dream import dream as dream_on
@@ -28,6 +30,7 @@ from reverie.errors import (
     ReverieError,
 )
 from reverie.grammar import parse_objective
+from reverie.image import resized_alpha
 from reverie.networks.loading import LoadedNetwork, load_network
 from reverie.picture import Picture, check_output, read_picture, write_picture
 from reverie.plugins import find, registry
@@ -36,16 +39,18 @@ from reverie.record import read_recipe, write_record
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
-_HOLDS_FOR_ALL = (NetworkError, ObjectiveError, PluginError)
+    from reverie.engine.dream import Step
+
+HOLDS_FOR_ALL = (NetworkError, ObjectiveError, PluginError)
 """Faults of the recipe rather than of one picture: the next one would fail like this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
+class Work:
     """What all pictures of one command share."""
 
     recipe: Recipe
@@ -54,31 +59,41 @@ class _Work:
     device: torch.device
     mask: np.ndarray[Any, Any] | None
     """(H, W) in 0..1, of any size."""
-    overwrite: bool
     quiet: bool
+    memory: int | None = None
+    """Bytes, as --memory says."""
 
 
 def dream(options: argparse.Namespace) -> int:
     """Dream on every picture named; one that fails does not keep the others from being dreamed."""
     recipe, digest = _recipe(options)
-    device = choose_device(options.device)
+    on_cluster, resume = options.ray is not None, options.resume or options.ray is not None
+    if on_cluster:
+        require_ray()
+    memory = None if options.memory is None else read_size(options.memory)
+    device = choose_device("cpu" if on_cluster else options.device)  # workers choose their own
     _check_names(recipe)
-    jobs = plan(options.photos, options.output, overwrite=options.overwrite)
+    jobs = plan(options.photos, options.output, overwrite=options.overwrite, resume=resume)
     mask = None if options.mask is None else _read_mask(options.mask)
     with DownloadBar(recipe.network, quiet=options.quiet) as bar:
         network = load_network(recipe.network, on_progress=bar.update)
     if digest not in {None, network.digest}:
         say("The recipe was made with other weights; this dream will differ.", sys.stderr)
-    recipe = resolve(recipe, device)
+    asked, recipe = recipe, resolve(recipe, device)
     prepare(recipe, device)  # what this makes is kept: it only finds wrong layers early
-    work = _Work(
+    work = Work(
         recipe=recipe,
         network=network,
         device=device,
         mask=mask,
-        overwrite=options.overwrite,
         quiet=options.quiet,
+        memory=memory,
     )
+    if on_cluster:
+        return dream_on_cluster(jobs, work, options, asked)
+    if resume:
+        file = None if options.mask is None else user_path(options.mask)
+        jobs = left_to_do(jobs, recipe, digest=network.digest, mask=file)
     return _dream_all(jobs, work)
 
 
@@ -120,7 +135,10 @@ def _check_names(recipe: Recipe) -> None:
 def _read_mask(file: str) -> np.ndarray[Any, Any]:
     mask = read_picture(user_path(file))
     _tell_notes(mask)
-    values: np.ndarray[Any, Any] = mask.pixels.mean(axis=2)
+    values = mask.values if mask.values.ndim == 2 else mask.values.mean(axis=2, dtype=np.float32)  # noqa: PLR2004
+    values = values.astype(np.float32)
+    if mask.values.dtype.kind == "u":
+        values /= np.iinfo(mask.values.dtype).max
     if mask.alpha is not None:  # where nothing is painted, nothing is white
         values *= mask.alpha / np.float32(np.iinfo(mask.alpha.dtype).max)
     return values
@@ -131,14 +149,14 @@ def _tell_notes(picture: Picture) -> None:
         say(note, sys.stderr)
 
 
-def _dream_all(jobs: Sequence[Job], work: _Work) -> int:
+def _dream_all(jobs: Sequence[Job], work: Work) -> int:
     failed = 0
     with Interrupt() as interrupt:
         for number, job in enumerate(jobs, start=1):
             interrupt.has_begun = False
             try:
                 _dream_file(job, work, interrupt)
-            except _HOLDS_FOR_ALL:
+            except HOLDS_FOR_ALL:
                 raise
             except ReverieError as error:
                 failed += 1
@@ -156,21 +174,37 @@ def _dream_all(jobs: Sequence[Job], work: _Work) -> int:
     return 1 if failed else 0
 
 
-def _dream_file(job: Job, work: _Work, interrupt: Interrupt) -> None:
+def _dream_file(job: Job, work: Work, interrupt: Interrupt) -> None:
     """Dream on one file and write it, as far as the user let it come."""
     picture = read_picture(job.photo)
     _tell_notes(picture)
-    check_output(job.place(), overwrite=work.overwrite, like=_at_size(picture, work.recipe.size))
+    check_output(job.place(), overwrite=job.replaces, like=at_size(picture, work.recipe.size))
+    with progress(job.photo.name, interrupt, quiet=work.quiet) as on_step:
+        dreamed, record, done = dream_picture(picture, work, on_step)
+    del picture  # writing needs its memory
+    out = job.place()
+    write_picture(out, dreamed.values, like=dreamed, record=record, overwrite=job.replaces)
+    if done < 1:
+        say(f"reverie: {out} has the dream so far, {int(done * 100)} %.", sys.stderr)
+    say(str(out))  # alone on its line, for programs that read on
+
+
+def dream_picture(
+    picture: Picture, work: Work, on_step: Callable[[Step], None] | None
+) -> tuple[Picture, str, float]:
+    """Dream on one picture; give the dream, its record, and how much of it was done, 0..1."""
     done = 1.0
+    climb, size = prepare(work.recipe, work.device), fit(picture.size, work.recipe.size)
+    memory = working_memory(work.memory, picture, size, climb, work.device)
     try:
-        with progress(job.photo.name, interrupt, quiet=work.quiet) as on_step:
-            result = dream_on(
-                to_image(picture),
-                work.recipe,
-                mask=work.mask,
-                device=work.device,
-                on_step=on_step,
-            )
+        result = dream_on(
+            picture.values,  # as whole numbers, which take a quarter of floats
+            work.recipe,
+            mask=work.mask,
+            device=work.device,
+            memory=memory,
+            on_step=on_step,
+        )
     except Cancelled as cancelled:
         result, done = cancelled.image, cancelled.done
     record = write_record(
@@ -180,14 +214,11 @@ def _dream_file(job: Job, work: _Work, interrupt: Interrupt) -> None:
         done=done,
         is_masked=work.mask is not None,
     )
-    dreamed, out = from_image(result, picture), job.place()
-    write_picture(out, dreamed.pixels, like=dreamed, record=record, overwrite=work.overwrite)
-    if done < 1:
-        say(f"reverie: {out} has the dream so far, {int(done * 100)} %.", sys.stderr)
-    say(str(out))  # alone on its line, for programs that read on
+    alpha = None if picture.alpha is None else resized_alpha(picture.alpha, result.shape[:2])
+    return replace(picture, values=result, alpha=alpha), record, done
 
 
-def _at_size(picture: Picture, size: int) -> Picture:
+def at_size(picture: Picture, size: int) -> Picture:
     """Give a stand-in with the shape that the dream will have; its pixels take no memory."""
-    height, width = fit((picture.pixels.shape[0], picture.pixels.shape[1]), size)
-    return replace(picture, pixels=np.broadcast_to(np.float32(0), (height, width, 3)))
+    height, width = fit(picture.size, size)
+    return replace(picture, values=np.broadcast_to(np.float32(0), (height, width, 3)))

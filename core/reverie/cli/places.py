@@ -22,22 +22,28 @@ class Job:
     out: Path
     is_exact: bool
     """The user named `out`, or allowed to replace it; else any free name like it will do."""
+    replaces: bool = False
+    """What is at `out` may be replaced."""
 
     def place(self) -> Path:
         """Give the name to write now: a file that came in the meantime costs no dream."""
         return self.out if self.is_exact else free_name(self.out)
 
 
-def plan(photos: Sequence[str], output: str | None, *, overwrite: bool) -> list[Job]:
+def plan(
+    photos: Sequence[str], output: str | None, *, overwrite: bool, resume: bool = False
+) -> list[Job]:
     """List the pictures that a user means, and find a place for the dream of each.
 
     Args:
         photos: files, folders and patterns, as they were typed.
         output: a file to write, a folder, or None: beside each picture.
         overwrite: whether files that are there may be replaced.
+        resume: whether what is there may be the dream itself, from an earlier run: then the same
+            pictures get the same names again, whatever is there.
     Raises:
         ImageError: a picture is not there, or a dream could not be written or would replace a
-            picture that is still to be dreamed on.
+            picture that is still to be dreamed on; with `resume`, two dreams want one name.
     """
     pictures = find_pictures(user_path(photo) for photo in photos)
     out = None if output is None else user_path(output)
@@ -47,19 +53,23 @@ def plan(photos: Sequence[str], output: str | None, *, overwrite: bool) -> list[
                 f"{out} must be a folder that exists, for {len(pictures)} picture(s); "
                 "create it first."
             )
-        jobs = [Job(photo=pictures[0], out=out, is_exact=True)]
+        jobs = [Job(photo=pictures[0], out=out, is_exact=True, replaces=overwrite)]
     else:
         taken: set[str] = set()
         jobs = [
             Job(
                 photo=photo,
-                out=_unused(_dream_name(photo, out), taken, overwrite=overwrite),
-                is_exact=overwrite,
+                out=_unused(_dream_name(photo, out), taken, overwrite=overwrite or resume),
+                is_exact=overwrite or resume,
+                replaces=overwrite,
             )
             for photo in pictures
         ]
+        if resume:
+            _refuse_numbers(jobs, out)
     for job in jobs:
-        check_output(job.out, overwrite=overwrite)
+        if not (resume and os.path.lexists(job.out)):  # compared later, when the recipe is known
+            check_output(job.out, overwrite=overwrite)
     _spare_pictures(jobs)
     return jobs
 
@@ -81,6 +91,17 @@ def _unused(path: Path, taken: set[str], *, overwrite: bool) -> Path:
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
     taken.add(_key(candidate))
     return candidate
+
+
+def _refuse_numbers(jobs: Sequence[Job], folder: Path | None) -> None:
+    """Refuse to resume with numbered names: another file more, and they are another picture's."""
+    for job in jobs:
+        name = _dream_name(job.photo, folder)
+        if job.out != name:
+            raise ImageError(
+                f"{job.photo} and another picture would both be dreamed into {name}, and a resumed "
+                "run could not tell them apart; dream them with two commands, into two folders."
+            )
 
 
 def _key(path: Path) -> str:

@@ -1,0 +1,88 @@
+"""Going on with a batch that was stopped: what is dreamed already is found and left alone.
+
+No list of what is done is kept: every dream carries its recipe, and is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reverie.cli.speech import say
+from reverie.errors import ImageError, RecipeError
+from reverie.record import parse_record, read_recipe, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from reverie.cli.places import Job
+    from reverie.recipe import Recipe
+    from reverie.record import Record
+
+
+def left_to_do(jobs: Sequence[Job], recipe: Recipe, *, digest: str, mask: Path | None) -> list[Job]:
+    """Give the jobs whose dreams are not there yet, and say how many are.
+
+    A dream is there if its file was made by the same recipe with the same weights, to the end, and
+    is not older than its picture and mask. One that was stopped is made anew. Another file is
+    replaced if its job allows that.
+
+    Args:
+        jobs: planned with `resume`.
+        recipe: resolved.
+        digest: the network's weights, SHA-256 in hexadecimal digits.
+        mask: the file of the mask that is used now.
+    Raises:
+        ImageError: something else is at a place that may not be replaced.
+    """
+    text = write_record(recipe, digest=digest, device="", is_masked=mask is not None)
+    wanted = parse_record(text)
+    left = []
+    for job in jobs:
+        if not os.path.lexists(job.out):
+            left.append(job)
+            continue
+        fault = _difference(job.out, wanted) or _age(job, mask)
+        if fault == _STOPPED:
+            left.append(replace(job, replaces=True))
+        elif fault and job.replaces:
+            left.append(job)
+        elif fault:
+            raise ImageError(
+                f"{job.out} is there and {fault}; choose another folder with --output, or replace "
+                "it with --overwrite."
+            )
+    if len(left) < len(jobs):
+        done = len(jobs) - len(left)
+        say(f"reverie: {done} of {len(jobs)} dreams are there already.", sys.stderr)
+    return left
+
+
+_STOPPED = "was stopped before its end"
+
+
+def _difference(out: Path, wanted: Record) -> str:
+    """Say what speaks against a file being the dream that is wanted; nothing, if it is."""
+    try:
+        there = read_recipe(out)
+    except (ImageError, RecipeError):
+        return "holds no recipe that can be read"
+    before, now = there.recipe.model_dump(), wanted.recipe.model_dump()
+    if names := [name for name in now if before[name] != now[name]]:
+        return f"was made by another recipe ({names[0]} was {before[names[0]]!r})"
+    if there.digest != wanted.digest:
+        return "was made with other weights"
+    if there.is_masked != wanted.is_masked:
+        return "was made " + ("with a mask" if there.is_masked else "without a mask")
+    return "" if there.is_whole else _STOPPED
+
+
+def _age(job: Job, mask: Path | None) -> str:
+    made = job.out.stat().st_mtime_ns
+    for source in (job.photo, *([mask] if mask else [])):
+        if source.stat().st_mtime_ns > made:
+            return f"is older than {source}"
+    return ""
