@@ -122,6 +122,16 @@ def test_names_from_the_papers_lead_to_the_right_kind(network: str, alias: str, 
     assert type(part).__name__ == kind
 
 
+@pytest.mark.parametrize("memory", [None, 500_000_000])
+def test_a_name_from_a_paper_can_be_dreamed(tmp_path: Path, memory: int | None) -> None:
+    full = random_weights("squeezenet1_1", tmp_path)
+    image = torch.rand(1, 3, 80, 90, generator=torch.Generator().manual_seed(0))
+    recipe = Recipe(network=full, objective="fire4 + fire6", octaves=1, steps=1)
+    alias = dream(image, recipe, memory=memory)
+    paths = recipe.evolve(objective="layer('features.6') + layer('features.9')")
+    assert torch.equal(alias, dream(image, paths, memory=memory))
+
+
 def test_relu4_3_of_vgg16_is_where_everybody_says() -> None:
     assert NETWORKS["vgg16"].aliases["relu4_3"] == "features.22"
 

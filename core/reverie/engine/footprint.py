@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reverie.objectives import INPUT
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -41,11 +39,11 @@ def bytes_per_pixel(
 
     Args:
         layers: the network's, by name.
-        wanted: the names of those the objective looks at; what comes after them does not run.
+        wanted: the paths of those the objective looks at; what comes after them does not run.
         dtype: of the way forward.
         keeps_all: by autograd, which keeps what every layer gave; else only the widest counts.
     """
-    last = max((layers[name].order for name in wanted if name != INPUT), default=-1)
+    last = max((layers[path].order for path in wanted), default=-1)
     blocks = {name.rpartition(".")[0] for name in layers}
     run = [layer for layer in layers.values() if layer.order <= last and layer.name not in blocks]
     widths = [layer.channels / layer.stride**2 if layer.stride else 0.0 for layer in run]

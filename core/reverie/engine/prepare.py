@@ -75,7 +75,7 @@ def prepare(recipe: Recipe, device: torch.device, memory: int | None = None) -> 
     local = objective.is_local
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
     has_tape = not _has_no_tape(prepared, back) or freeze(prepared, back) is None
-    footprint = bytes_per_pixel(network.layers, objective.layers, forth, keeps_all=has_tape)
+    footprint = bytes_per_pixel(network.layers, prepared.paths, forth, keeps_all=has_tape)
     most = LARGE if memory is None else memory // footprint
     cells = _cells(network, prepared, objective)
     return Climb(
