@@ -24,8 +24,6 @@ from reverie.engine.tracing import Traced, trace
 from reverie.objectives import INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reverie.networks.loading import PreparedNetwork
     from reverie.objectives import Objective
 
@@ -94,7 +92,21 @@ class FrozenNetwork:
         """
         with torch.no_grad():
             found, kept = self._forward(image, shift)
-        leaves = {path: found[slot].float() for path, slot in self._traced.layers.items()}
+        value, brought, direct = self._climb(objective, found, image, shift)
+        with torch.no_grad():
+            gradient = self._backward(brought, kept, image, shift)
+            if direct is not None:
+                gradient += direct
+        return value, gradient
+
+    def _climb(
+        self, objective: Objective, found: dict[Slot, Tensor], image: Tensor, shift: tuple[int, int]
+    ) -> tuple[Tensor, Gradients, Tensor | None]:
+        """Give the objective's value, and its gradients for the layers and for the picture itself.
+
+        What autograd keeps for that is gone when this returns: a layer in float32 is large.
+        """
+        leaves = {path: found.pop(slot).float() for path, slot in self._traced.layers.items()}
         for leaf in leaves.values():
             leaf.requires_grad_()
         picture = image
@@ -102,13 +114,16 @@ class FrozenNetwork:
             picture = roll(image, shift).detach().requires_grad_()
         value = objective.value(self._network.given(leaves, picture))
         ends = [*leaves.values(), *([picture] if picture.requires_grad else [])]
-        grads = torch.autograd.grad(value.sum(), ends, allow_unused=True)
-        with torch.no_grad():
-            brought = dict(zip(self._traced.layers.values(), grads, strict=False))
-            gradient = self._backward(brought, kept, image, shift)
-            if picture.requires_grad and grads[-1] is not None:
-                gradient += unroll(grads[-1], shift)
-        return value.detach(), gradient
+        found_gradients = list(torch.autograd.grad(value.sum(), ends, allow_unused=True))
+        direct = found_gradients.pop() if picture.requires_grad else None
+        gradients = Gradients(self._back)
+        for slot in reversed(self._traced.layers.values()):
+            gradient = found_gradients.pop()
+            if gradient is not None:
+                # Autograd may give a tensor without memory of its own, or one to two layers.
+                own = gradient.to(self._back, memory_format=torch.channels_last, copy=True)
+                gradients.put(slot, own)
+        return value.detach(), gradients, None if direct is None else unroll(direct, shift)
 
     def _forward(
         self, image: Tensor, shift: tuple[int, int]
@@ -126,18 +141,8 @@ class FrozenNetwork:
         return values, kept
 
     def _backward(
-        self,
-        brought: Mapping[Slot, Tensor | None],
-        kept: list[Any],
-        image: Tensor,
-        shift: tuple[int, int],
+        self, gradients: Gradients, kept: list[Any], image: Tensor, shift: tuple[int, int]
     ) -> Tensor:
-        gradients = Gradients(self._back)
-        for slot, gradient in brought.items():
-            if gradient is not None:
-                # Autograd may give a tensor without memory of its own, or one to two layers.
-                own = gradient.to(self._back, memory_format=torch.channels_last, copy=True)
-                gradients.put(slot, own)
         for operation in reversed(self.operations):
             operation.backward(gradients, kept.pop(), self._kernels)
         arrived = gradients.take(self._traced.image)
