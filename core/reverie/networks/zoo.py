@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from reverie.errors import WeightsError
 from reverie.networks.quick_import import import_torchvision
@@ -20,7 +21,7 @@ from reverie.networks.weights import WeightsSource, load_weights
 from reverie.types import IMAGENET_MEAN, IMAGENET_STD, Network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _FAMILIES: tuple[tuple[str, str, str], ...] = (
@@ -180,9 +181,29 @@ def _build(name: str, options: dict[str, Any]) -> nn.Module:
 
     # On "meta" it takes no memory and no time, because the weights follow; but RegNet computes its
     # widths with tensors, which must be real ones.
-    with torch.device("cpu" if name.startswith("regnet") else "meta"):
+    with torch.device("cpu" if name.startswith("regnet") else "meta"), _NothingDrawn():
         module: nn.Module = get_model(name, weights=None, **options)
     return module
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves weights as they are made, because others follow.
+
+    To draw random numbers that nobody sees on "meta", PyTorch would load its compiler: a second.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        is_drawn = func in {torch.Tensor.normal_, torch.Tensor.uniform_}
+        if is_drawn or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _options(name: str, state: dict[str, Any]) -> dict[str, Any]:
