@@ -266,3 +266,28 @@ def test_a_released_network_leaves_memory_at_once() -> None:
         assert network() is None
     finally:
         gc.enable()
+
+
+def test_a_network_that_dreamed_leaves_memory_without_the_collector(picture: torch.Tensor) -> None:
+    """A network that another one displaces is not released by anyone."""
+    import gc
+    import weakref
+
+    from reverie import Recipe, dream
+    from reverie.networks import loading
+
+    loading.release()
+    dream(picture, Recipe(octaves=1, steps=1, precision="float32"))
+    network = weakref.ref(load_network("embedded"))
+    layers = frozenset({"creatures"})
+    ready = network().prepare(layers, torch.device("cpu"), torch.float32)  # type: ignore[union-attr]
+    assert ready.derived, "it should have been frozen"
+    prepared = weakref.ref(ready)
+    del ready
+    gc.disable()
+    try:
+        loading._load.cache_clear()
+        assert network() is None
+        assert prepared() is None
+    finally:
+        gc.enable()

@@ -10,6 +10,7 @@ gradients.
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional
 
 from reverie.engine.jitter import roll, unroll
 from reverie.engine.kernels import Kernels, choose
-from reverie.engine.operations import Convolution, Gradients, Slot, Unfreezable
+from reverie.engine.operations import Convolution, Gradients, Slot, Unfreezable, dense
 from reverie.engine.strips import in_strips
 from reverie.engine.tracing import Traced, trace
 from reverie.objectives import INPUT
@@ -69,7 +70,7 @@ class FrozenNetwork:
     def __init__(self, network: PreparedNetwork, back: torch.dtype) -> None:
         if network.record.window is not None:
             raise Unfreezable("it sees windows of a fixed size")
-        self._network = network
+        self._network = weakref.proxy(network)  # which keeps this: a circle would outlive release()
         self._traced = trace(network.module, network.paths, back)
         self._back = back
         self._kernels: Kernels = choose(network.device)
@@ -180,7 +181,7 @@ class _Entry:
             self._stem = (kernel, stem.padding, _folded_kernel(kernel, stem.padding))
             weight = _folded(weight, *self._stem[1:])
             stem.stride, stem.padding = (1, 1), (0, 0)
-        stem.weight = weight.to(stem.weight.dtype).contiguous(memory_format=torch.channels_last)
+        stem.weight = dense(weight.to(stem.weight.dtype))
         stem.set_back(weight, back)
 
     def forward(self, image: Tensor, shift: tuple[int, int], kernels: Kernels) -> Tensor:
@@ -198,8 +199,7 @@ class _Entry:
             gradient = gradient.mul_(self._scale.to(gradient.dtype))
         size, padding = (image.shape[2], image.shape[3]), self._padding(image)
         is_folded = self._stem is not None
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
-        return kernels.egest(gradient, size, shift, padding, is_folded)
+        return kernels.egest(dense(gradient), size, shift, padding, is_folded)
 
     def _padding(self, image: Tensor) -> tuple[int, int, int, int]:
         """How much to add at top, bottom, left and right, in px, so that the stem sees the same."""
@@ -215,11 +215,12 @@ class _Entry:
 
 def _folded_kernel(kernel: tuple[int, int], padding: tuple[int, int]) -> tuple[int, int]:
     """The smallest even kernel that holds this one and leaves no pixel over."""
-    first, second = (
-        k + p % 2 + (k + p % 2) % 2 + (2 if p == k % 2 == 0 else 0)
-        for k, p in zip(kernel, padding, strict=True)
-    )
-    return first, second
+    sides = []
+    for side, margin in zip(kernel, padding, strict=True):
+        moved = side + margin % 2
+        # An even one without padding may leave a last pixel unread.
+        sides.append(moved + 2 if margin == 0 and side % 2 == 0 else moved + moved % 2)
+    return sides[0], sides[1]
 
 
 def _folded(weight: Tensor, padding: tuple[int, int], kernel: tuple[int, int]) -> Tensor:
@@ -227,6 +228,3 @@ def _folded(weight: Tensor, padding: tuple[int, int], kernel: tuple[int, int]) -
     top, left = padding[0] % 2, padding[1] % 2
     bottom, right = kernel[0] - weight.shape[2] - top, kernel[1] - weight.shape[3] - left
     return functional.pixel_unshuffle(functional.pad(weight, (left, right, top, bottom)), 2)
-
-
-__all__ = ["FrozenNetwork", "Unfreezable", "freeze"]

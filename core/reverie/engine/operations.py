@@ -105,8 +105,6 @@ class Convolution(Gate):
         self, inputs: Sequence[Slot], outputs: Sequence[Slot], layer: nn.Conv2d, back: torch.dtype
     ) -> None:
         super().__init__(inputs, outputs)
-        if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-            raise Unfreezable(f"padding {layer.padding!r} {layer.padding_mode}")
         self.weight = layer.weight.detach()
         self.bias = None if layer.bias is None else layer.bias.detach()
         self.stride, self.padding = pair(layer.stride), pair(layer.padding)
@@ -124,7 +122,7 @@ class Convolution(Gate):
         if self.is_turned:
             apart = weight.reshape(self.groups, -1, *weight.shape[1:])
             weight = apart.transpose(1, 2).flatten(0, 1).flip(2, 3)
-        self.back_weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+        self.back_weight = dense(weight.to(dtype))
 
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> tuple[Any, Mask | None]:
         """Convolve."""

@@ -11,8 +11,9 @@ import torch
 from reverie.device import DTYPES, choose_precision
 from reverie.engine.canvas import LARGE, taken_by
 from reverie.engine.footprint import bytes_per_pixel
-from reverie.engine.frozen import Unfreezable, forbid, freeze
+from reverie.engine.frozen import forbid, freeze
 from reverie.engine.gradient import image_gradient
+from reverie.engine.operations import Unfreezable
 from reverie.engine.replay import replayed
 from reverie.engine.tiles import Gradient, least, tiled
 from reverie.grammar import parse_objective
@@ -145,7 +146,9 @@ def _gradient(prepared: PreparedNetwork, objective: Objective, back: torch.dtype
     if not objective.text:  # nothing tells it from another
         return replayed(with_autograd)
     key = ("replayed", objective.text)
-    recorded: Gradient = prepared.derived.setdefault(key, replayed(with_autograd))
+    if key not in prepared.derived:
+        prepared.derived[key] = replayed(with_autograd)
+    recorded: Gradient = prepared.derived[key]
     return recorded
 
 

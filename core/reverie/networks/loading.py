@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import hashlib
 import logging
 import threading
@@ -71,6 +72,7 @@ def release() -> None:
     """
     with _LOADING:
         _load.cache_clear()
+    gc.collect()  # recorded steps and what they record hold each other
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
