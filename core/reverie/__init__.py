@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from reverie.errors import (
         Cancelled,
         ImageError,
+        InstallError,
         NetworkError,
         ObjectiveError,
         PluginError,
         RecipeError,
         ReverieError,
         WeightsError,
+        WorkerError,
     )
     from reverie.hookspecs import hookimpl
     from reverie.networks.loading import release
@@ -38,12 +40,14 @@ _HOMES = {
     "errors": (
         "Cancelled",
         "ImageError",
+        "InstallError",
         "NetworkError",
         "ObjectiveError",
         "PluginError",
         "RecipeError",
         "ReverieError",
         "WeightsError",
+        "WorkerError",
     ),
     "hookspecs": ("hookimpl",),
     "networks.loading": ("release",),
@@ -59,6 +63,7 @@ __all__ = [
     "Cancelled",
     "Host",
     "ImageError",
+    "InstallError",
     "Network",
     "NetworkError",
     "Objective",
@@ -73,6 +78,7 @@ __all__ = [
     "Setting",
     "Step",
     "WeightsError",
+    "WorkerError",
     "dream",
     "hookimpl",
     "objective",

@@ -37,6 +37,14 @@ class PluginError(ReverieError):
     """A plug-in breaks the contract of the hooks."""
 
 
+class InstallError(ReverieError):
+    """An adapter cannot be put into, or taken away from, a program's folder."""
+
+
+class WorkerError(ReverieError):
+    """The worker cannot be started, reached or understood."""
+
+
 class Cancelled(ReverieError):  # noqa: N818 - it is a request, not a fault
     """Raise it from `on_step` to end a dream; `dream` adds what it has so far and raises on.
 

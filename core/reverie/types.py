@@ -173,5 +173,13 @@ class Host:
     """From the host's picture to (N, 3, H, W) float32 in 0..1."""
     from_image: Callable[[Tensor, Any], Any]
     """Back again, given the host's original picture (for its alpha, type and metadata)."""
+    install: Callable[[Path | None], Iterable[str]] | None = None
+    """`reverie install NAME`: put the adapter into this folder, or into every one it finds.
+
+    Gives sentences: what was done, and what the user does next. Raises `InstallError`. Called again
+    it brings an older copy up to date; `reverie.installing` has what it takes.
+    """
+    uninstall: Callable[[Path | None], Iterable[str]] | None = None
+    """`reverie install NAME --uninstall`: take away what `install` put there, and nothing else."""
     doctor: Callable[[], Iterable[str]] | None = None
     """One sentence with a remedy for each fault of the installation; none if all is well."""

@@ -94,9 +94,25 @@ def parser() -> argparse.ArgumentParser:
     for kind in ("presets", "objectives", "parameterizations", "hosts"):
         command = commands.add_parser(kind, help=f"list {kind}")
         command.set_defaults(run=f"listing:{kind}")
+    _add_install(commands)
     doctor = commands.add_parser("doctor", help="find what is wrong with this installation")
     doctor.set_defaults(run="doctor:doctor")
     return top
+
+
+def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    install = commands.add_parser(
+        "install",
+        help="put reverie into a program: gimp, comfyui, ...",
+        description="Put reverie's adapter where a program looks for it; again after an upgrade. "
+        "Nothing is replaced that reverie did not put there.",
+    )
+    install.add_argument("host", metavar="HOST", help="which program: reverie hosts")
+    install.add_argument(
+        "--path", metavar="DIR", help="the program's folder; by default every one that is found"
+    )
+    install.add_argument("--uninstall", action="store_true", help="take it away again")
+    install.set_defaults(run="install:install")
 
 
 def _count(text: str) -> int:
