@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from PIL import Image
 
 import reverie
 from real_gimp import RealGimp, missing
+from worker_client import WorkerError, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +112,18 @@ def processes(*words: str) -> list[int]:
 
 def worker_processes(place: Place) -> list[int]:
     return processes("reverie", "worker", str(place.worker))
+
+
+def jobs(place: Place) -> int:
+    """Ask the worker how many dreams it has."""
+    facts = place.profile / "plug-ins" / "reverie-dream" / "installation.json"
+    try:
+        link = connect(json.loads(facts.read_text("utf-8")), lambda: None)
+    except WorkerError:
+        return 0
+    with link:
+        link.ask({"do": "status"})
+        return int(link.receive()[0]["jobs"])
 
 
 def wait_until(condition: Any, patience: float = 30) -> None:

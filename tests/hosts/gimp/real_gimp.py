@@ -19,6 +19,7 @@ ROOT = Path(
     os.environ.get("REVERIE_GIMP_ROOT", Path.home() / ".cache" / "reverie-tests" / "gimp-root")
 )
 PROGRAM = "gimp-console-3.0"
+WINDOWS = "gimp-3.0"
 LISTENER = Path(__file__).with_name("in_gimp.py")
 _ENTER = """
 set -e
@@ -57,36 +58,25 @@ def command(words: Sequence[str], folders: Sequence[Path], extra: dict[str, str]
 
 
 class RealGimp:
-    """A GIMP without windows, that runs Python code one piece after the other.
+    """A GIMP that runs Python code one piece after the other.
 
     Args:
         profile: GIMP's folder for this user.
         work: a folder for what goes to and fro.
+        display: the X display to show windows on; without one, there are none.
     """
 
-    def __init__(self, profile: Path, work: Path) -> None:
+    def __init__(self, profile: Path, work: Path, display: str = "") -> None:
         self._work = Path(tempfile.mkdtemp(dir=work))
         self._count = 0
         batch = f"folder = {str(self._work)!r}; exec(open({str(LISTENER)!r}).read())"
         self.log = self._work / "gimp.log"
+        program = [WINDOWS, "-s"] if display else [PROGRAM, "-i"]
+        options = ["-n", "-d", "-f", "--quit", "--batch-interpreter", "python-fu-eval", "-b", batch]
+        extra = {"GIMP3_DIRECTORY": str(profile), **({"DISPLAY": display} if display else {})}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                command(
-                    [
-                        PROGRAM,
-                        "-n",
-                        "-i",
-                        "-d",
-                        "-f",
-                        "--quit",
-                        "--batch-interpreter",
-                        "python-fu-eval",
-                        "-b",
-                        batch,
-                    ],
-                    [work, profile],
-                    {"GIMP3_DIRECTORY": str(profile)},
-                ),
+                command([*program, *options], [work, profile], extra),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -127,3 +117,53 @@ class RealGimp:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class Screen:
+    """An X display that nobody sees, with a window manager, keys to press and pictures to take.
+
+    Args:
+        work: a folder for pictures.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self.display = f":{os.getpid() % 20000 + 100}"
+        self._work = work
+        words = ["Xvfb", self.display, "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
+        self._processes = [self._start(*words)]
+        time.sleep(1)
+        self._processes.append(self._start("openbox"))
+
+    def _command(self, *words: str) -> list[str]:
+        return command(words, [self._work], {"DISPLAY": self.display})
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(self._command(*words), stdin=quiet, stdout=quiet, stderr=quiet)
+
+    def has(self, title: str) -> bool:
+        """Tell whether a window with exactly this title is shown."""
+        return bool(self._do("search", "--onlyvisible", "--name", f"^{title}$"))
+
+    def press(self, title: str, *keys: str) -> None:
+        """Press keys in a window."""
+        window = self._do("search", "--onlyvisible", "--name", f"^{title}$").split()[-1]
+        self._do("windowfocus", "--sync", window, "key", "--delay", "50", *keys)
+
+    def picture(self, name: str) -> Path:
+        """Take a picture of the screen."""
+        path = self._work / name
+        subprocess.run(self._command("import", "-window", "root", str(path)), check=True)
+        return path
+
+    def _do(self, *words: str) -> str:
+        done = subprocess.run(
+            self._command("xdotool", *words), capture_output=True, text=True, check=False
+        )
+        return done.stdout
+
+    def close(self) -> None:
+        """Turn it off."""
+        for process in reversed(self._processes):
+            process.terminate()
+            process.wait()

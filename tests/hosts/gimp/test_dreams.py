@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,7 @@ import pytest
 import torch
 
 import reverie
-from conftest import FAST, Place, pixels, processes, wait_until, worker_processes
-from worker_client import WorkerError, connect
+from conftest import FAST, Place, jobs, pixels, processes, wait_until, worker_processes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,18 +243,6 @@ image.delete()
 
 
 LONG = settings(octaves=4, steps=500)
-
-
-def jobs(place: Place) -> int:
-    """Ask the worker how many dreams it has."""
-    facts = place.profile / "plug-ins" / "reverie-dream" / "installation.json"
-    try:
-        link = connect(json.loads(facts.read_text("utf-8")), lambda: None)
-    except WorkerError:
-        return 0
-    with link:
-        link.ask({"do": "status"})
-        return int(link.receive()[0]["jobs"])
 
 
 def begin_long_dream(gimp: RealGimp, photo_file: Path, place: Place) -> Path:

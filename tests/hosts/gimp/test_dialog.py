@@ -1,0 +1,144 @@
+"""The dialog in a real GIMP on a screen that nobody sees: shown, dreamed from, and cancelled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import Place, jobs, pixels, wait_until, worker_processes
+from real_gimp import RealGimp, Screen, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TITLE = "Reverie"
+KEEP = os.environ.get("REVERIE_SCREENSHOTS", "")
+"""A folder to keep pictures of the dialog in."""
+
+
+@pytest.fixture(scope="module")
+def screen(place: Place) -> Iterator[Screen]:
+    reason = missing()
+    assert not reason, reason
+    shown = Screen(place.work)
+    yield shown
+    shown.close()
+
+
+@pytest.fixture(scope="module")
+def gimp(place: Place, screen: Screen) -> Iterator[RealGimp]:
+    program = RealGimp(place.profile, place.work, screen.display)
+    program.run("answer(None)")
+    yield program
+    program.close()
+
+
+def open_dialog(
+    gimp: RealGimp, screen: Screen, place: Place, photo_file: Path, **settings: object
+) -> Path:
+    for last in (place.profile / "plug-in-settings").glob("*reverie*"):
+        last.unlink()  # else the dialog has the settings of the one before, not these
+    words = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+    job = gimp.start(f"""
+image = load({str(photo_file)!r})
+before = save(top(image), "before")
+result = dream(image, image.get_layers(), mode=Gimp.RunMode.INTERACTIVE, {words})
+answer({{"result": result, "before": before, "after": save(top(image), "after"),
+         "octaves": json.loads(bytes(p.get_data()))["recipe"].get("octaves")
+         if (p := image.get_parasite("reverie-recipe")) else None}})
+image.delete()
+""")
+    wait_until(lambda: screen.has(TITLE))
+    return job
+
+
+def seen(screen: Screen, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    path = screen.picture(name)
+    if KEEP:
+        shutil.copy(path, Path(KEEP) / name)
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def test_the_preview_dreams_before_anything_is_decided_and_dream_dreams(
+    gimp: RealGimp, screen: Screen, photo_file: Path, place: Place
+) -> None:
+    job = open_dialog(gimp, screen, place, photo_file, octaves=2, steps=3)
+    first = seen(screen, "dialog-1.png")
+    wait_until(lambda: worker_processes(place) and not jobs(place))
+    wait_until(lambda: (seen(screen, "dialog-2.png") != first).any(axis=2).sum() > 5000)
+    assert not job.exists(), "nothing was pressed yet"
+    screen.press(TITLE, "alt+d")
+    found = gimp.wait(job)
+    assert found["result"]["status"] == "success", found["result"]
+    assert found["octaves"] == 2
+    assert np.abs(pixels(found["after"]) - pixels(found["before"])).mean() > 0.005
+    assert not screen.has(TITLE)
+
+
+def test_the_last_settings_dream_again_without_a_dialog(
+    gimp: RealGimp, screen: Screen, photo_file: Path
+) -> None:
+    found = gimp.run(f"""
+image = load({str(photo_file)!r})
+before = save(top(image), "before")
+result = dream(image, image.get_layers(), mode=Gimp.RunMode.WITH_LAST_VALS, octaves=1, steps=2)
+answer({{"result": result, "before": before, "after": save(top(image), "after")}})
+image.delete()
+""")
+    assert found["result"]["status"] == "success", found["result"]
+    assert (pixels(found["before"]) != pixels(found["after"])).any()
+    assert not screen.has(TITLE)
+
+
+@pytest.mark.parametrize("keys", ["Escape", "alt+c"])
+def test_cancelling_in_the_middle_leaves_the_picture_and_the_worker(
+    gimp: RealGimp, screen: Screen, photo_file: Path, place: Place, keys: str
+) -> None:
+    job = open_dialog(gimp, screen, place, photo_file, octaves=4, steps=400)
+    screen.press(TITLE, "alt+v")  # no preview: the one job is the dream
+    screen.press(TITLE, "alt+d")
+    wait_until(lambda: jobs(place) == 1)
+    time.sleep(1)
+    seen(screen, f"running-{keys}.png")
+    (worker,) = worker_processes(place)
+    screen.press(TITLE, keys)
+    pressed = time.monotonic()
+    wait_until(lambda: not screen.has(TITLE), patience=3)
+    print(f"gone {time.monotonic() - pressed:.2f} s after {keys}, xdotool included")  # noqa: T201
+    found = gimp.wait(job)
+    assert found["result"]["status"] == "cancel"
+    assert (pixels(found["before"]) == pixels(found["after"])).all()
+    wait_until(lambda: jobs(place) == 0)
+    assert worker_processes(place) == [worker]
+
+
+def test_keep_so_far_ends_early_with_what_is_there(
+    gimp: RealGimp, screen: Screen, photo_file: Path, place: Place
+) -> None:
+    job = open_dialog(gimp, screen, place, photo_file, octaves=3, steps=1000)
+    screen.press(TITLE, "alt+v")
+    screen.press(TITLE, "alt+d")
+    wait_until(lambda: jobs(place) == 1)
+    time.sleep(2)
+    screen.press(TITLE, "alt+k")
+    found = gimp.wait(job, patience=20)
+    assert found["result"]["status"] == "success", found["result"]
+    assert np.abs(pixels(found["after"]) - pixels(found["before"])).mean() > 0.005
+
+
+def test_gimp_found_nothing_to_complain_of(gimp: RealGimp) -> None:
+    # Python plug-ins of GIMP's own, too, end with "gimp_flush(): error: Broken pipe" at times.
+    said = [
+        line
+        for line in gimp.log.read_text(errors="replace").splitlines()
+        if "reverie-dream" in line and "dbind" not in line and "gimp_flush" not in line
+    ]
+    assert not said
