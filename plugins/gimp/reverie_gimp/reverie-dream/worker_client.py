@@ -31,6 +31,8 @@ PATIENCE = 30.0
 TICK = 0.05
 """Seconds between two calls of `idle` while nothing arrives."""
 _CHUNK = 1 << 20
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Workers that this process started: they outlive it, and Python complains of those forgotten."""
 _REMEDY = "Run this in a terminal: reverie doctor"
 _FOREIGN = (
     "PYTHON",
@@ -218,6 +220,7 @@ def _start(installation: Message, folder: Path, idle: Idle) -> Connection:
                 start_new_session=True,  # GIMP's Cancel kills our process group
                 creationflags=quiet,
             )
+            _STARTED.append(process)
         except OSError as error:
             raise WorkerError(
                 f"The Python that has reverie, {python}, does not start ({error.strerror}). "
