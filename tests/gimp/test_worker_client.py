@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import reverie
+import worker_client
 from reverie.worker.knocking import ask
 from worker_client import (
     Cancelled,
