@@ -3,13 +3,14 @@
 # make bench   compare a step with the classic loop's; make gallery  the README's pictures, anew
 #              BENCH="--lucent DIR" adds a peer; tests/bench/steps.py --help says what else
 # make test-ray  install Ray too (about 250 MB), and run the tests that need it (minutes)
+# make test-gimp the filter in a real GIMP 3: this machine's, or one in a Debian 13 root (a minute to make)
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: dream test test-ray check bench gallery clean
+.PHONY: dream test test-ray test-gimp check bench gallery clean
 
 dream: $(VENV)/.installed
 	@# Replace only what reverie itself has written.
@@ -23,6 +24,10 @@ test: $(VENV)/.installed-tests check
 test-ray: $(VENV)/.installed-tests
 	$(BIN)/python -m pip install --quiet --editable ".[ray]"
 	$(BIN)/python -m pytest tests/cli/test_cluster.py
+
+test-gimp: $(VENV)/.installed-tests
+	tests/hosts/gimp/root.sh
+	REVERIE_TEST_GIMP=1 $(BIN)/python -m pytest tests/hosts/gimp
 
 check: $(VENV)/.installed-tests
 	$(BIN)/ruff check .

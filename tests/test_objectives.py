@@ -10,20 +10,34 @@ import torch
 from torch import Tensor
 
 from reverie import Objective, ObjectiveError, objective
-from reverie.objectives import BUILT_IN, INPUT, channel, layer, mean, neuron, total_variation
+from reverie.objectives import (
+    BUILT_IN,
+    GUIDE,
+    INPUT,
+    channel,
+    guide,
+    layer,
+    mean,
+    neuron,
+    total_variation,
+)
 
 TERMS = [
     layer("eyes"),
     mean("eyes"),
     channel("eyes", 1),
     neuron("eyes", 2, x=0.9, y=0.2),
+    guide("eyes"),
     total_variation(),
 ]
 each_term = pytest.mark.parametrize("term", TERMS, ids=str)
 
 
 def climb(term: Objective, activation: Tensor) -> Tensor:
-    return term.value({"eyes": activation, INPUT: activation})
+    # Of the guide only its being there matters here; tests/test_guide.py has the rest.
+    seen = torch.linspace(-1, 1, activation.shape[1] * 4, dtype=activation.dtype)
+    seen = seen.view(1, -1, 2, 2)
+    return term.value({"eyes": activation, INPUT: activation, GUIDE + "eyes": seen})
 
 
 @pytest.fixture
@@ -101,7 +115,8 @@ def test_dtype_and_input_stay(term: Objective, activation: Tensor, dtype: torch.
 @each_term
 def test_a_term_looks_only_at_the_layers_it_names(term: Objective, activation: Tensor) -> None:
     (name,) = term.layers
-    assert term.value({name: activation}).shape == (2,)
+    seen = term.guided_by({name: activation[:1]})
+    assert seen.value({name: activation}).shape == (2,)
 
 
 def test_one_pixel_is_not_rough() -> None:

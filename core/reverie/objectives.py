@@ -24,6 +24,8 @@ P = ParamSpec("P")
 
 INPUT = "input"
 """The name under which objectives find the picture itself, (N, 3, H, W) in 0..1."""
+GUIDE = "guide:"
+"""Stands before a layer's name where objectives find what the guide picture is in that layer."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Objective:
     """How a recipe writes it; an `ObjectiveFactory` fills it in. Empty: no recipe can hold it."""
     is_local: bool = False
     """It is a mean over positions, so that a large picture may be climbed in tiles."""
+    guides: frozenset[str] = frozenset()
+    """The layers in which it looks at a guide picture as well, each (1, C, h, w) under `GUIDE`."""
 
     def __str__(self) -> str:
         return self.text
@@ -61,6 +65,7 @@ class Objective:
             lambda activations: factor * self.value(activations),
             self.text and f"{written}*{_grouped(self.text)}",
             self.is_local,
+            self.guides,
         )
 
     __rmul__ = __mul__
@@ -71,6 +76,22 @@ class Objective:
             lambda activations: -self.value(activations),
             self.text and f"-{_grouped(self.text)}",
             self.is_local,
+            self.guides,
+        )
+
+    def guided_by(self, seen: Mapping[str, Tensor]) -> Objective:
+        """Give the objective with the guide's activations in it; no text can hold that one.
+
+        Args:
+            seen: by layer, what a network sees in the guide, (1, C, h, w).
+        """
+        if not self.guides:
+            return self
+        guide = {GUIDE + name: seen[name].detach() for name in self.guides}
+        return Objective(
+            self.layers,
+            lambda activations: self.value({**activations, **guide}),
+            is_local=self.is_local,
         )
 
 
@@ -82,6 +103,7 @@ def _combine(left: Objective, right: Objective, sign: int, symbol: str) -> Objec
         lambda activations: left.value(activations) + sign * right.value(activations),
         left.text and right.text and f"{left.text} {symbol} {_grouped(right.text)}",
         left.is_local and right.is_local,
+        left.guides | right.guides,
     )
 
 
@@ -161,6 +183,40 @@ def _channel(activation: Tensor, name: str, index: int) -> Tensor:
     return activation[:, index]
 
 
+@objective("Whatever of a guide picture fits best: flowers where flowers might be.")
+def guide(name: str) -> Objective:
+    """The mean dot product of each position with what matches it best in the guide picture.
+
+    Its gradient at a position is the guide's feature vector that has the largest dot product with
+    the one there, over the layer's size. Source: Mordvintsev, Olah, Tyka 2015, dream.ipynb,
+    objective_guide.
+    """
+
+    def value(activations: Mapping[str, Tensor]) -> Tensor:
+        return (activations[name] * _best_match(activations[name], activations[GUIDE + name])).mean(
+            dim=(1, 2, 3)
+        )
+
+    return Objective(frozenset({name}), value, is_local=True, guides=frozenset({name}))
+
+
+_PRODUCTS = 2**24
+"""Dot products that are computed at once: 64 MB."""
+
+
+def _best_match(activation: Tensor, guide: Tensor) -> Tensor:
+    """Find for each position of (N, C, H, W) that of (1, C, h, w) with the largest dot product."""
+    vectors = guide.flatten(2)[0]  # (C, h*w)
+    seen = activation.detach().flatten(2)  # (N, C, H*W)
+    found = seen.new_empty(seen.shape)
+    at_once = max(1, _PRODUCTS // (vectors.shape[1] * len(seen)))
+    for start in range(0, seen.shape[2], at_once):
+        part = slice(start, start + at_once)
+        best = (seen[:, :, part].mT @ vectors).argmax(dim=2)  # (N, positions)
+        found[:, :, part] = vectors[:, best].movedim(0, 1)
+    return found.view_as(activation)
+
+
 @objective("How rough the picture is; subtract it for smoother dreams.")
 def total_variation() -> Objective:
     """The mean absolute difference of neighbouring pixels, on the scale 0..1.
@@ -178,4 +234,4 @@ def total_variation() -> Objective:
     return _local(INPUT, value)
 
 
-BUILT_IN = (layer, mean, channel, neuron, total_variation)
+BUILT_IN = (layer, mean, channel, neuron, guide, total_variation)

@@ -20,7 +20,13 @@ PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
 
 def write_record(
-    recipe: Recipe, *, digest: str, device: str, done: float = 1.0, is_masked: bool = False
+    recipe: Recipe,
+    *,
+    digest: str,
+    device: str,
+    done: float = 1.0,
+    is_masked: bool = False,
+    is_guided: bool = False,
 ) -> str:
     """Write down how a picture was made, as JSON.
 
@@ -30,6 +36,7 @@ def write_record(
         device: where it was computed; another device may give other bytes.
         done: how much of the dream was done when the user stopped it, 0..1.
         is_masked: a mask was used; it is not part of the recipe.
+        is_guided: a guide picture was used; nor is that.
     """
     name, _, file = recipe.network.partition(":")
     if file:  # a published picture should not tell where its maker keeps files
@@ -42,6 +49,8 @@ def write_record(
     }
     if is_masked:
         record["masked"] = True
+    if is_guided:
+        record["guided"] = True
     if done < 1:
         record["stopped_at"] = round(done, 3)
     return json.dumps(record)  # in ASCII: every format holds it, in half of what UTF-16 takes
@@ -55,6 +64,7 @@ class Record:
     digest: str | None = None
     """The network's weights, SHA-256 in hexadecimal digits; None in a plain recipe."""
     is_masked: bool = False
+    is_guided: bool = False
     is_whole: bool = True
     """False for what a user kept of a dream that was stopped."""
 
@@ -101,5 +111,6 @@ def parse_record(text: str) -> Record:
         Recipe.from_json(json.dumps(data["recipe"])),
         digest if isinstance(digest, str) else None,
         is_masked=data.get("masked") is True,
+        is_guided=data.get("guided") is True,
         is_whole="stopped_at" not in data,
     )

@@ -71,6 +71,8 @@ def check_objective(text: str, network: str = "embedded") -> None:
     picture = _picture(2)
     with own_grad_mode():
         prepared = load_network(network).prepare(objective.layers, _CPU, torch.float32)
+        guide = _picture(1).flip(3)
+        objective = objective.guided_by(prepared(guide))
         values, gradient = image_gradient(prepared, objective, picture)
     _require(values.shape == (2,), f"{text}: gives {tuple(values.shape)}, not one value a picture")
     _require(torch.isfinite(values).all(), f"{text}: gives {values.tolist()}")
@@ -79,7 +81,7 @@ def check_objective(text: str, network: str = "embedded") -> None:
     recipe = Recipe(
         network=network, objective=text, octaves=1, steps=4, jitter=0, precision="float32"
     )
-    dream(picture, recipe, device=_CPU, on_step=lambda step: seen.append(step.value))
+    dream(picture, recipe, guide=guide, device=_CPU, on_step=lambda step: seen.append(step.value))
     _require(seen[-1] > seen[0], f"{text}: did not rise in three steps: {seen}")
 
 

@@ -31,6 +31,7 @@ def order(recipe: Recipe = RECIPE, **changes: Any) -> dict[str, Any]:
         "digest": load_network(recipe.network).digest,
         "weights": None,
         "mask": None,
+        "guide": None,
         "device": "cpu",
         "threads": 1,
         "memory": None,

@@ -66,6 +66,7 @@ def test_a_dream_that_was_stopped_is_dreamed_to_its_end(
         ("--steps 2", "was made by another recipe (steps was 1)"),
         ("--precision bf16", "was made by another recipe (precision was 'float32')"),
         ("--mask b.png", "was made without a mask"),
+        ("--objective eyes", "was made by another recipe (objective was"),
     ],
 )
 def test_another_dream_is_refused_and_replaced_only_when_asked(

@@ -76,6 +76,7 @@ def dream_on_cluster(
         "digest": work.network.digest,
         "weights": _own_weights(recipe),
         "mask": work.mask,
+        "guide": work.guide,
         "device": options.device,
         "memory": work.memory,
         "threads": options.ray_cpus,
@@ -83,8 +84,12 @@ def dream_on_cluster(
     paths = sys.stdout
     with _connected(options.ray) as ray, Crew(ray, order, most=len(jobs)) as crew:
         resolved = work.recipe.evolve(precision=crew.precision())
-        mask = None if options.mask is None else user_path(options.mask)
-        left = left_to_do(jobs, resolved, digest=work.network.digest, mask=mask)
+        files = {
+            name: user_path(file)
+            for name in ("mask", "guide")
+            if (file := getattr(options, name)) is not None
+        }
+        left = left_to_do(jobs, resolved, digest=work.network.digest, **files)
         return _write_all(crew, left, resolved.precision, paths=paths, quiet=options.quiet)
 
 

@@ -32,9 +32,9 @@ class Dreamer:
             order: "version", the release of reverie that asks; "recipe", as JSON, its precision
                 perhaps still open; "digest", the SHA-256 that its weights must have; "weights",
                 name and bytes of the user's own weights file, or None for a network that each
-                machine has or fetches; "mask", (H, W) in 0..1, or None; "device", as the command
-                line takes it; "threads", how many the CPU uses; "memory", bytes or None, as
-                --memory says.
+                machine has or fetches; "mask", (H, W) in 0..1, or None; "guide", a picture's
+                values, or None; "device", as the command line takes it; "threads", how many the
+                CPU uses; "memory", bytes or None, as --memory says.
         Returns:
             "precision", what "auto" means here; or "fault", a sentence.
         """
@@ -74,6 +74,7 @@ class Dreamer:
             network=network,
             device=device,
             mask=order["mask"],
+            guide=order["guide"],
             quiet=True,
             memory=order["memory"],
         )

@@ -36,10 +36,12 @@ from reverie.picture import Picture, check_output, read_picture, write_picture
 from reverie.plugins import find, registry
 from reverie.recipe import Recipe
 from reverie.record import read_recipe, write_record
+from reverie.types import literal
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import torch
 
@@ -60,6 +62,8 @@ class Work:
     mask: np.ndarray[Any, Any] | None
     """(H, W) in 0..1, of any size."""
     quiet: bool
+    guide: np.ndarray[Any, Any] | None = None
+    """The values of a picture, (H, W) or (H, W, 3)."""
     memory: int | None = None
     """Bytes, as --memory says."""
 
@@ -75,25 +79,35 @@ def dream(options: argparse.Namespace) -> int:
     _check_names(recipe)
     jobs = plan(options.photos, options.output, overwrite=options.overwrite, resume=resume)
     mask = None if options.mask is None else _read_mask(options.mask)
+    guide = None if options.guide is None else read_picture(user_path(options.guide)).values
     with DownloadBar(recipe.network, quiet=options.quiet) as bar:
         network = load_network(recipe.network, on_progress=bar.update)
     if digest not in {None, network.digest}:
         say("The recipe was made with other weights; this dream will differ.", sys.stderr)
+    recipe = recipe if guide is None else _towards(recipe, network)
     asked, recipe = recipe, resolve(recipe, device)
-    prepare(recipe, device)  # what this makes is kept: it only finds wrong layers early
+    climb = prepare(recipe, device)  # what this makes is kept: it only finds wrong layers early
+    if guide is None:
+        climb.refuse_without_guide()
     work = Work(
         recipe=recipe,
         network=network,
         device=device,
         mask=mask,
+        guide=guide,
         quiet=options.quiet,
         memory=memory,
     )
     if on_cluster:
         return dream_on_cluster(jobs, work, options, asked)
     if resume:
-        file = None if options.mask is None else user_path(options.mask)
-        jobs = left_to_do(jobs, recipe, digest=network.digest, mask=file)
+        jobs = left_to_do(
+            jobs,
+            recipe,
+            digest=network.digest,
+            mask=_file(options.mask),
+            guide=_file(options.guide),
+        )
     return _dream_all(jobs, work)
 
 
@@ -110,6 +124,8 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
         base, digest = record.recipe, record.digest
         if record.is_masked and options.mask is None:
             say("The recipe was used with a mask: give it again with --mask.", sys.stderr)
+        if record.is_guided and options.guide is None:
+            say("The recipe was used with a guide: give it again with --guide.", sys.stderr)
     recipe = chosen(options, base)
     name, base_name = (each.network.partition(":")[0] for each in (recipe, base))
     if name == base_name:  # with other weights, perhaps: its layers are the same
@@ -122,6 +138,26 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
         )
         recipe = recipe.evolve(objective="")
     return recipe, None
+
+
+def _towards(recipe: Recipe, network: LoadedNetwork) -> Recipe:
+    """Let a layer's name alone mean guide(layer), now that there is a guide.
+
+    Raises:
+        ObjectiveError: the objective is another, and does not look at the guide.
+    """
+    text = recipe.objective.strip() or network.default_layer
+    if parse_objective(text, registry().objectives()).guides:
+        return recipe
+    if text not in {*network.layers, *network.record.aliases}:
+        raise ObjectiveError(
+            f"objective: {text} does not look at the guide; write guide(layer), perhaps in a sum."
+        )
+    return recipe.evolve(objective=f"guide({literal(text)})")
+
+
+def _file(name: str | None) -> Path | None:
+    return None if name is None else user_path(name)
 
 
 def _check_names(recipe: Recipe) -> None:
@@ -201,6 +237,7 @@ def dream_picture(
             picture.values,  # as whole numbers, which take a quarter of floats
             work.recipe,
             mask=work.mask,
+            guide=work.guide,
             device=work.device,
             memory=memory,
             on_step=on_step,
@@ -213,6 +250,7 @@ def dream_picture(
         device=str(work.device),
         done=done,
         is_masked=work.mask is not None,
+        is_guided=work.guide is not None,
     )
     alpha = None if picture.alpha is None else resized_alpha(picture.alpha, result.shape[:2])
     return replace(picture, values=result, alpha=alpha), record, done

@@ -23,29 +23,43 @@ if TYPE_CHECKING:
     from reverie.record import Record
 
 
-def left_to_do(jobs: Sequence[Job], recipe: Recipe, *, digest: str, mask: Path | None) -> list[Job]:
+def left_to_do(
+    jobs: Sequence[Job],
+    recipe: Recipe,
+    *,
+    digest: str,
+    mask: Path | None = None,
+    guide: Path | None = None,
+) -> list[Job]:
     """Give the jobs whose dreams are not there yet, and say how many are.
 
     A dream is there if its file was made by the same recipe with the same weights, to the end, and
-    is not older than its picture and mask. One that was stopped is made anew. Another file is
-    replaced if its job allows that.
+    is not older than its picture, mask and guide. One that was stopped is made anew. Another file
+    is replaced if its job allows that.
 
     Args:
         jobs: planned with `resume`.
         recipe: resolved.
         digest: the network's weights, SHA-256 in hexadecimal digits.
         mask: the file of the mask that is used now.
+        guide: that of the guide.
     Raises:
         ImageError: something else is at a place that may not be replaced.
     """
-    text = write_record(recipe, digest=digest, device="", is_masked=mask is not None)
+    text = write_record(
+        recipe,
+        digest=digest,
+        device="",
+        is_masked=mask is not None,
+        is_guided=guide is not None,
+    )
     wanted = parse_record(text)
     left = []
     for job in jobs:
         if not os.path.lexists(job.out):
             left.append(job)
             continue
-        fault = _difference(job.out, wanted) or _age(job, mask)
+        fault = _difference(job.out, wanted) or _age(job.out, (job.photo, mask, guide))
         if fault == _STOPPED:
             left.append(replace(job, replaces=True))
         elif fault and job.replaces:
@@ -77,12 +91,14 @@ def _difference(out: Path, wanted: Record) -> str:
         return "was made with other weights"
     if there.is_masked != wanted.is_masked:
         return "was made " + ("with a mask" if there.is_masked else "without a mask")
+    if there.is_guided != wanted.is_guided:
+        return "was made " + ("with a guide" if there.is_guided else "without a guide")
     return "" if there.is_whole else _STOPPED
 
 
-def _age(job: Job, mask: Path | None) -> str:
-    made = job.out.stat().st_mtime_ns
-    for source in (job.photo, *([mask] if mask else [])):
-        if source.stat().st_mtime_ns > made:
+def _age(out: Path, sources: Sequence[Path | None]) -> str:
+    made = out.stat().st_mtime_ns
+    for source in sources:
+        if source is not None and source.stat().st_mtime_ns > made:
             return f"is older than {source}"
     return ""

@@ -83,6 +83,7 @@ def dream(
     recipe: Recipe | None = None,
     *,
     mask: Any = None,
+    guide: Any = None,
     device: str | torch.device = "auto",
     memory: int | None = None,
     on_step: OnStep | None = None,
@@ -95,6 +96,8 @@ def dream(
         recipe: what to do; by default the classic dream with the embedded network.
         mask: where to dream, 0..1, (H, W) or (N, H, W) or a PIL image; where it is 0, the picture
             stays bit for bit, in float32.
+        guide: the picture that an objective such as guide(eyes) looks at, of any kind and size that
+            `image` may have; the first of a batch.
         device: "auto", "cpu", "cuda", "mps", ...; a tensor on a GPU is dreamed on there.
         memory: bytes to work in, beside the network, `image` and what is returned. It decides
             how large a part of a picture is seen at once, always in the same way, and on a CPU a
@@ -104,7 +107,8 @@ def dream(
         The dream, of the kind and dtype of `image`, at its size or the recipe's.
     Raises:
         RecipeError: `recipe` is something else.
-        ImageError: `image` or `mask` is not a picture, is empty, or holds NaN.
+        ImageError: `image`, `mask` or `guide` is not a picture, is empty, or holds NaN.
+        ObjectiveError: the objective needs a guide, and there is none.
         ReverieError: network, layer, objective, device or memory is not to be had.
         Cancelled: `on_step` raised it; its `image` is the dream so far.
     Source: Mordvintsev, Olah, Tyka 2015, github.com/google/deepdream, dream.ipynb.
@@ -120,7 +124,8 @@ def dream(
         if device != "auto" or pixels.device.type == "cpu":
             pixels = pixels.to(choose_device(device))
         pixels = resize(pixels, fit((pixels.shape[2], pixels.shape[3]), recipe.size))
-        climb = _prepare(recipe, pixels, memory)
+        seen = None if guide is None else to_tensor(guide)[0][:1].clamp(0, 1)
+        climb = _prepare(recipe, pixels, memory, seen)
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.reach, climb.stride)
         step = None
@@ -147,13 +152,16 @@ def dream(
         return restore(result)
 
 
-def _prepare(recipe: Recipe, pixels: Tensor, memory: int | None) -> Climb:
+def _prepare(
+    recipe: Recipe, pixels: Tensor, memory: int | None, guide: Tensor | None = None
+) -> Climb:
     """Share the memory out between the pictures, unless they live in files, and the gradient."""
-    if memory is None:
-        return prepare(recipe, pixels.device)
     in_file = lives_in_file(pixels)
-    rest = max(0, memory - taken_by(pixels.shape, in_file=in_file))
-    climb = prepare(recipe, pixels.device, rest)
+    rest = memory and max(0, memory - taken_by(pixels.shape, in_file=in_file))
+    climb = prepare(recipe, pixels.device, rest, guide)
+    climb.refuse_without_guide()
+    if memory is None:
+        return climb
     needed = climb.least_memory(pixels.shape, in_file=in_file)
     if memory < needed:
         raise ReverieError(

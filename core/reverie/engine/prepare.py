@@ -13,16 +13,18 @@ from reverie.engine.canvas import LARGE, taken_by
 from reverie.engine.footprint import bytes_per_pixel
 from reverie.engine.frozen import forbid, freeze
 from reverie.engine.gradient import image_gradient
+from reverie.engine.octaves import fit, resize
 from reverie.engine.operations import Unfreezable
 from reverie.engine.replay import replayed
 from reverie.engine.tiles import Gradient, least, tiled
+from reverie.errors import ObjectiveError
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
 from reverie.objectives import INPUT, layer
 from reverie.plugins import find, registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from reverie.objectives import Objective
     from reverie.recipe import Recipe
     from reverie.types import Parameterization
+
+GUIDE_SIDE = 384
+"""px: the longest side at which a guide is looked at, if it is larger."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,16 @@ class Climb:
     """px between the outputs of the coarsest layer looked at."""
     footprint: int
     """Bytes of working memory for each px that is seen at once."""
+    needs_guide: bool = False
+    """The objective looks at a guide picture, and none was given."""
+
+    def refuse_without_guide(self) -> None:
+        """Raise ObjectiveError, with what to do, if a guide is needed and was not given."""
+        if self.needs_guide:
+            raise ObjectiveError(
+                f"objective: {self.recipe.objective} looks at a guide picture; give one with "
+                "dream(..., guide=picture), or --guide PICTURE on the command line."
+            )
 
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
@@ -56,7 +71,12 @@ class Climb:
         return taken_by(shape, in_file=in_file) + seen * self.footprint
 
 
-def prepare(recipe: Recipe, device: torch.device, memory: int | None = None) -> Climb:
+def prepare(
+    recipe: Recipe,
+    device: torch.device,
+    memory: int | None = None,
+    guide: Tensor | None = None,
+) -> Climb:
     """Load and prepare what a recipe names.
 
     Args:
@@ -64,6 +84,8 @@ def prepare(recipe: Recipe, device: torch.device, memory: int | None = None) -> 
         device: where.
         memory: bytes of working memory for a gradient, which decide the size of tiles; None:
             4 megapixels are seen at once.
+        guide: the picture that a guided objective looks at, (1, 3, H, W) in 0..1. Without it such
+            an objective is prepared all the same, but cannot be climbed.
     Raises:
         ReverieError: the network, a layer, the objective or the parameterization is unknown.
     """
@@ -72,6 +94,8 @@ def prepare(recipe: Recipe, device: torch.device, memory: int | None = None) -> 
     objective = _objective(recipe, network)
     forth, back = DTYPES[choose_precision(recipe.precision, device)]
     prepared = network.prepare(objective.layers, device, forth)
+    if guide is not None and objective.guides:
+        objective = objective.guided_by(_see(prepared, guide))
     whole = _gradient(prepared, objective, back)
     local = objective.is_local
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
@@ -94,7 +118,18 @@ def prepare(recipe: Recipe, device: torch.device, memory: int | None = None) -> 
         reach=reach if local else None,
         stride=stride,
         footprint=footprint,
+        needs_guide=bool(objective.guides),
     )
+
+
+def _see(prepared: PreparedNetwork, guide: Tensor) -> Mapping[str, Tensor]:
+    """What a network sees in a guide, made small enough that matching does not take for ever."""
+    height, width = guide.shape[2:]
+    if max(height, width) > GUIDE_SIDE:
+        height, width = fit((height, width), GUIDE_SIDE)
+    guide = resize(guide.to(prepared.device), (height, width))
+    with torch.no_grad():
+        return prepared(guide)
 
 
 def _has_no_tape(prepared: PreparedNetwork, back: torch.dtype) -> bool:

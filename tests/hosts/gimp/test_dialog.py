@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Place, jobs, pixels, wait_until, worker_processes
+from place import Place, jobs, pixels, wait_until, worker_processes
 from real_gimp import RealGimp, Screen, missing
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import reverie
-from conftest import FAST, Place, jobs, pixels, processes, wait_until, worker_processes
+from place import FAST, Place, jobs, pixels, processes, wait_until, worker_processes
 
 if TYPE_CHECKING:
     from pathlib import Path
