@@ -98,6 +98,34 @@ image.delete()
     assert not screen.has(TITLE)
 
 
+@pytest.mark.parametrize("result", ["in-place", "new-layer"])
+def test_one_undo_takes_the_dream_back(
+    gimp: RealGimp, screen: Screen, photo_file: Path, result: str
+) -> None:
+    found = gimp.run(f"""
+image = load({str(photo_file)!r})
+display = Gimp.Display.new(image)
+before = save(top(image), "before")
+result = dream(image, image.get_layers(), octaves=1, steps=2, result={result!r})
+answer({{"result": result, "before": before, "after": save(top(image), "after"),
+         "layers": len(image.get_layers()), "ids": [image.get_id(), display.get_id()]}})
+""")
+    assert found["result"]["status"] == "success", found["result"]
+    assert found["layers"] == (1 if result == "in-place" else 2)
+    assert (pixels(found["before"]) != pixels(found["after"])).any()
+    wait_until(lambda: screen.has(r".*\[Untitled\].*"))
+    screen.press(r".*\[Untitled\].*", "ctrl+z")
+    time.sleep(0.5)
+    image, display = found["ids"]
+    undone = gimp.run(f"""
+image = Gimp.Image.get_by_id({image})
+answer({{"undone": save(top(image), "undone"), "layers": len(image.get_layers())}})
+Gimp.Display.get_by_id({display}).delete()
+""")
+    assert undone["layers"] == 1
+    assert (pixels(found["before"]) == pixels(undone["undone"])).all()
+
+
 @pytest.mark.parametrize("keys", ["Escape", "alt+c"])
 def test_cancelling_in_the_middle_leaves_the_picture_and_the_worker(
     gimp: RealGimp, screen: Screen, photo_file: Path, place: Place, keys: str
