@@ -26,7 +26,15 @@ def _photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sky = Image.open(ROOT / "core/reverie/samples/sky.jpg")
     sky.resize((96, 60)).save("photo.jpg")
+    sky.resize((70, 50)).rotate(90).save("flowers.jpg")
     Image.linear_gradient("L").resize((96, 60)).save("mask.png")
+    # A user who has both programs, and nothing of reverie's in them yet.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("REVERIE_WORKER_DIR", str(tmp_path / "worker"))
+    for variable in ("GIMP3_DIRECTORY", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    (tmp_path / "home" / ".config" / "GIMP" / "3.0").mkdir(parents=True)
+    (tmp_path / "home" / "ComfyUI" / "custom_nodes").mkdir(parents=True)
 
 
 @pytest.mark.usefixtures("_photo")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ROWS, COLUMNS = 6, 12
 """Pixels between rows, and between a label and its control."""
+WIDTH = 360
+"""Pixels of labels and controls together, for sliders that can be aimed with."""
 SLIDER = 400
 """Positions up to which a slider helps; more are typed."""
 NO_PRESET = "(settings below)"
@@ -41,6 +43,7 @@ class Controls:
         self._is_closed = False
         self._is_applying = False
         self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=COLUMNS)
+        self.widget.set_size_request(WIDTH, -1)
         self._make_rows()
         self._fill_presets()
         self._fill_networks()

@@ -70,7 +70,7 @@ class DreamDialog:
         self._window.set_ok_label("_Dream")
         self._preview = Preview(place, facts)
         self._controls = Controls(config, facts, self._refresh)
-        self._progress = Gtk.ProgressBar(show_text=True, no_show_all=True)
+        self._progress = Gtk.ProgressBar(show_text=True, no_show_all=True, margin=SPACE)
         columns = Gtk.Box(spacing=SPACE, border_width=SPACE)
         columns.pack_start(self._preview.widget, True, True, 0)
         columns.pack_start(self._controls.widget, False, False, 0)
