@@ -20,6 +20,8 @@ from reverie.errors import ReverieError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_FOREVER = 10**9
+"""Seconds: 30 years; a system's clocks take no longer waits."""
 DEVICE_HELP = "where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, mps, xpu"
 
 
@@ -95,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(kind, help=f"list {kind}")
         command.set_defaults(run=f"listing:{kind}")
     _add_install(commands)
+    _add_worker(commands)
     doctor = commands.add_parser("doctor", help="find what is wrong with this installation")
     doctor.set_defaults(run="doctor:doctor")
     return top
@@ -113,6 +116,32 @@ def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     install.add_argument("--uninstall", action="store_true", help="take it away again")
     install.set_defaults(run="install:install")
+
+
+def _add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    worker = commands.add_parser(
+        "worker",
+        help="dream for programs such as GIMP, which start it by themselves",
+        description="Dream for programs that cannot have PyTorch, such as GIMP, which start it by "
+        "themselves. One lives for each user; it ends when nobody has come for a while.",
+    )
+    worker.add_argument("--at", metavar="DIR", help="its folder, where programs look for it")
+    worker.add_argument(
+        "--idle",
+        type=_seconds,
+        default=900.0,
+        metavar="SECONDS",
+        help="end after so long without a connection [default 900]",
+    )
+    worker.add_argument("--device", default="auto", help=DEVICE_HELP)
+    worker.set_defaults(run="worker:worker")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < _FOREVER:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds
 
 
 def _count(text: str) -> int:
@@ -144,6 +173,12 @@ def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="leave what the same recipe has dreamed already, and dream the rest",
     )
     dream.add_argument("--mask", metavar="PICTURE", help="dream only where this picture is white")
+    dream.add_argument(
+        "--guide",
+        metavar="PICTURE",
+        help="dream towards what this picture shows: for objectives such as guide(eyes), which is "
+        "also what a layer's name alone then means",
+    )
     look = dream.add_mutually_exclusive_group()
     look.add_argument("--preset", metavar="NAME", help="start from a look: reverie presets")
     look.add_argument(

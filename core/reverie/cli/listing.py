@@ -79,12 +79,11 @@ def networks(_options: argparse.Namespace) -> int:
 
 def show_network(options: argparse.Namespace) -> int:
     """List a network's layers: name, channels, stride, receptive field."""
-    from reverie.networks.loading import load_network
+    from reverie.networks.loading import list_layers
 
-    with DownloadBar(options.name) as bar:
-        network = load_network(options.name, on_progress=bar.update)
-    names = {path: alias for alias, path in network.record.aliases.items()}
-    default = network.default_layer
+    layers, default = list_layers(options.name)
+    record = find("network", registry().networks(), options.name.partition(":")[0])
+    names = {path: alias for alias, path in record.aliases.items()}
     rows = [
         (
             layer.name,
@@ -94,9 +93,9 @@ def show_network(options: argparse.Namespace) -> int:
             str(layer.stride or "-"),
             str(layer.receptive_field or "-"),
         )
-        for layer in network.layers.values()
+        for layer in layers.values()
     ]
-    say(f"{network.record.summary} {network.record.source}\n")
+    say(f"{record.summary} {record.source}\n")
     table(rows, ("layer", "also", "kind", "channels", "stride px", "receptive field px"))
     say("\n-: the whole picture, or unknown.")
     return 0

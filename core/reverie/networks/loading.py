@@ -8,7 +8,7 @@ import hashlib
 import logging
 import threading
 from collections import OrderedDict
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import nn
 from reverie.device import own_grad_mode
 from reverie.errors import NetworkError, ReverieError, WeightsError, unknown_name
 from reverie.networks import weights as weight_files
+from reverie.networks import zoo
 from reverie.networks.folding import fold_batch_norm, replace_module
 from reverie.networks.layers import Layer, find_layers
 from reverie.objectives import INPUT
@@ -63,6 +64,34 @@ def load_network(
         path = weight_files.fetch_weights(record.weights(), on_progress=on_progress)
     with _LOADING:  # two threads that want the same network must not load it twice
         return _load(known, path, path.stat().st_mtime_ns if path is not None else 0)
+
+
+def list_layers(name: str) -> tuple[Mapping[str, Layer], str]:
+    """List a network's layers in their order, and say which is the default; nothing is downloaded.
+
+    Args:
+        name: as in a recipe; with a FILE, that file's network is loaded.
+    Raises:
+        NetworkError: the name is unknown, or its layers can only be seen with weights that are not
+            here.
+    """
+    known, _, file = name.partition(":")
+    record = find("network", registry().networks(), known)
+    if not file and zoo.has_untrained(record):
+        layers = _untrained_layers(known)
+        return layers, _default_layer(record, layers)
+    if not file and record.weights and weight_files.find_weights(record.weights()) is None:
+        raise NetworkError(
+            f"the layers of {known!r} can be listed when its weights are here; "
+            f"run: reverie networks fetch {known}"
+        )
+    network = load_network(name)
+    return network.layers, network.default_layer
+
+
+@cache
+def _untrained_layers(name: str) -> Mapping[str, Layer]:
+    return zoo.untrained_layers(registry().networks()[name])
 
 
 def release() -> None:
@@ -127,12 +156,7 @@ class LoadedNetwork:
     @property
     def default_layer(self) -> str:
         """The layer to dream when none is named: the record's, or a block at a stride of 16 px."""
-        if self.record.default_layer:
-            return self.layer(self.record.default_layer).name
-        mapped = [layer for layer in self.layers.values() if layer.stride]
-        middle = [layer for layer in mapped if layer.stride and layer.stride >= 16] or mapped  # noqa: PLR2004
-        blocks = [layer for layer in middle if "." not in layer.name] or middle
-        return (blocks or list(self.layers.values()))[len(blocks) // 2].name
+        return _default_layer(self.record, self.layers)
 
     def layer(self, name: str) -> Layer:
         """Look up a layer by its name or alias.
@@ -140,15 +164,7 @@ class LoadedNetwork:
         Raises:
             NetworkError: there is none; the sentence has the nearest right ones.
         """
-        path = self.record.aliases.get(name, name)
-        if path in self.layers:
-            return self.layers[path]
-        remedy = f"List them with: reverie networks show {self.record.name}"
-        raise NetworkError(
-            unknown_name(
-                f"layer in {self.record.name!r}", name, [*self.layers, *self.record.aliases], remedy
-            )
-        )
+        return _find_layer(self.record, self.layers, name)
 
     def smallest_side(self, layers: Iterable[str]) -> int:
         """How many px a picture needs in each direction so that these layers see anything."""
@@ -206,6 +222,25 @@ class LoadedNetwork:
             for t in tensors
         }
         return copy.deepcopy(self._module, memo)
+
+
+def _find_layer(record: Network, layers: Mapping[str, Layer], name: str) -> Layer:
+    path = record.aliases.get(name, name)
+    if path in layers:
+        return layers[path]
+    remedy = f"List them with: reverie networks show {record.name}"
+    raise NetworkError(
+        unknown_name(f"layer in {record.name!r}", name, [*layers, *record.aliases], remedy)
+    )
+
+
+def _default_layer(record: Network, layers: Mapping[str, Layer]) -> str:
+    if record.default_layer:
+        return _find_layer(record, layers, record.default_layer).name
+    mapped = [layer for layer in layers.values() if layer.stride]
+    middle = [layer for layer in mapped if layer.stride and layer.stride >= 16] or mapped  # noqa: PLR2004
+    blocks = [layer for layer in middle if "." not in layer.name] or middle
+    return (blocks or list(layers.values()))[len(blocks) // 2].name
 
 
 class _SeenEnough(Exception):  # noqa: N818 - it ends a forward pass, nothing failed

@@ -12,10 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import fx, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from reverie.errors import WeightsError
+from reverie.networks.layers import find_layers
 from reverie.networks.quick_import import import_torchvision
 from reverie.networks.weights import WeightsSource, load_weights
 from reverie.types import IMAGENET_MEAN, IMAGENET_STD, Network
@@ -23,6 +25,10 @@ from reverie.types import IMAGENET_MEAN, IMAGENET_STD, Network
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from torch import Tensor
+
+    from reverie.networks.layers import Layer
 
 _FAMILIES: tuple[tuple[str, str, str], ...] = (
     # names, default layer, paper
@@ -206,7 +212,66 @@ class _NothingDrawn(TorchFunctionMode):
         return func(*args, **given)
 
 
-def _options(name: str, state: dict[str, Any]) -> dict[str, Any]:
+def has_untrained(record: Network) -> bool:
+    """Tell whether a network is one of these, which `untrained_layers` can list."""
+    return isinstance(record.load, partial) and record.load.func is _load
+
+
+def untrained_layers(record: Network) -> dict[str, Layer]:
+    """List the layers of one of these networks without its weights, nor memory for any."""
+    state = {"aux": None}  # the weights of GoogLeNet and Inception have them
+    module = _build(record.name, _options(record.name, state)).eval().to("meta")
+    with _OnlyShapes():
+        return find_layers(module, record.window)
+
+
+class _OnlyShapes(TorchFunctionMode):
+    """Runs a network on "meta", where tensors have a shape and nothing else.
+
+    The operations of convolutional networks for which PyTorch would load its compiler, which takes
+    2 s and 150 MB, are answered here; for others, such as attention's, it still does.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.full:  # the picture
+            given["device"] = "meta"
+        elif func in _SHAPES and fx.Proxy not in types:  # tracing wants to see the calls themselves
+            return _SHAPES[func](*args, **given)
+        return func(*args, **given)
+
+
+def _linear(values: Tensor, weight: Tensor, *_: object) -> Tensor:
+    return values.new_empty((*values.shape[:-1], weight.shape[0]))
+
+
+def _pooled(values: Tensor, size: int | tuple[int, int]) -> Tensor:
+    return values.new_empty((*values.shape[:2], *((size, size) if isinstance(size, int) else size)))
+
+
+def _joined(values: Sequence[Tensor], dim: int = 0) -> Tensor:
+    shape = list(values[0].shape)
+    shape[dim] = sum(value.shape[dim] for value in values)
+    return values[0].new_empty(shape)
+
+
+_SHAPES: Mapping[Callable[..., Any], Callable[..., Tensor]] = {
+    functional.batch_norm: lambda values, *_args, **_kwargs: values,
+    functional.linear: _linear,
+    functional.adaptive_avg_pool2d: _pooled,
+    torch.cat: _joined,
+}
+
+
+def _options(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    if name == "vit_h_14":  # the only one whose weights are for another size than its own default
+        return {"image_size": _WINDOW[name]}
     if name not in {"googlenet", "inception_v3"}:
         return {}
     has_aux = any(key.lower().startswith("aux") for key in state)

@@ -1,0 +1,84 @@
+"""Small pictures of what was selected, while it is dreamed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reverie.engine.octaves import fit, resize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reverie.engine.dream import Step
+    from reverie.engine.selection import Area
+
+GREY_LEVELS = 255
+
+
+class Frames:
+    """Makes frames of a dream.
+
+    Args:
+        area: what the engine works on, of the part as it is dreamed.
+        chosen: rows and columns of the part to show.
+        longest: longest side of a frame, in px.
+        smallest: px; the engine extends a smaller area to this.
+    """
+
+    def __init__(
+        self, area: Area, chosen: tuple[slice, slice], longest: int, smallest: int
+    ) -> None:
+        shown = area.whole[:, :, chosen[0], chosen[1]]
+        size = (shown.shape[2], shown.shape[3])
+        self._size = fit(size, longest) if max(size) > longest else size
+        self._canvas = resize(shown, self._size).clone()
+        self._spans = [
+            _Span(one, part, whole, after, smallest)
+            for one, part, whole, after in zip(
+                chosen, (area.rows, area.columns), area.whole.shape[2:], self._size, strict=True
+            )
+        ]
+
+    @property
+    def size(self) -> list[int]:
+        """Width and height in px, the same for all frames of a dream."""
+        return [self._size[1], self._size[0]]
+
+    def show(self, step: Step) -> bytes:
+        """Give the frame after a step: red, green, blue in a byte each."""
+        down, across = self._spans
+        rows, columns = (
+            span.seen(length) for span, length in zip(self._spans, step.size, strict=True)
+        )
+        seen = step.picture[:1, :, rows, columns]
+        if seen.numel() and down.length and across.length:
+            self._canvas[:, :, down.shown, across.shown] = resize(
+                seen, (down.length, across.length)
+            )
+        return _bytes(self._canvas)
+
+
+class _Span:
+    """One direction: where the engine's rows are in the frame, and the frame's in the engine's."""
+
+    def __init__(self, chosen: slice, area: slice, whole: int, frame: int, smallest: int) -> None:
+        first, last, _ = area.indices(whole)
+        self._start, self._stop = max(first, chosen.start), min(last, chosen.stop)
+        self._first = first
+        self._extended = max(last - first, smallest)
+        ratio = frame / (chosen.stop - chosen.start)
+        self.shown = slice(
+            round((self._start - chosen.start) * ratio), round((self._stop - chosen.start) * ratio)
+        )
+        self.length = max(0, self.shown.stop - self.shown.start)
+
+    def seen(self, length: int) -> slice:
+        """Which rows of an octave of this length are shown."""
+        ratio = length / self._extended
+        start = round((self._start - self._first) * ratio)
+        return slice(start, max(start + 1, round((self._stop - self._first) * ratio)))
+
+
+def _bytes(picture: Tensor) -> bytes:
+    levels = picture[0].permute(1, 2, 0).clamp(0, 1) * GREY_LEVELS
+    return levels.round().byte().cpu().numpy().tobytes()

@@ -1,0 +1,42 @@
+"""How much of pictures is in the worker at once, all clients together."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reverie.errors import WorkerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST = 300_000_000
+"""px of all parts together, and so of one."""
+
+
+class Room:
+    """Counts px."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._left = most
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def take(self, pixels: int) -> Iterator[None]:
+        """Have room for a part.
+
+        Raises:
+            WorkerError: others need it.
+        """
+        with self._lock:
+            if pixels > self._left:
+                raise WorkerError(
+                    "other large pictures are being dreamed on; try again when they are done."
+                )
+            self._left -= pixels
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._left += pixels
