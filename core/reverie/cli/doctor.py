@@ -25,7 +25,7 @@ def doctor(_options: argparse.Namespace) -> int:
     """Check everything, say what was found, and end with 1 if anything is wrong."""
     say(f"{FINE}reverie {__version__}, Python {platform.python_version()}, {sys.executable}")
     faults: set[str] = set()
-    for check in (_libraries, _device, _kernels, _plugins, _hosts, _weights_folder, _embedded):
+    for check in _checks():
         for line in _results(check):
             if line in faults:  # one fault is found by several checks
                 continue
@@ -34,6 +34,13 @@ def doctor(_options: argparse.Namespace) -> int:
             say(line)
     say(f"\n{len(faults)} fault(s) found." if faults else "\nAll is well.")
     return 1 if faults else 0
+
+
+def _checks() -> tuple[Callable[[], Iterator[str]], ...]:
+    return (
+        *(_libraries, _device, _kernels, _embedded),
+        *(_plugins, _hosts, _worker, _weights_folder),
+    )
 
 
 def _results(check: Callable[[], Iterator[str]]) -> Iterator[str]:
@@ -130,6 +137,13 @@ def _plugins() -> Iterator[str]:
         yield f"{FAULT}{sentence}; upgrade or uninstall it"
     others = sorted({origin for origin in found.origins.values() if origin != "reverie"})
     yield f"{FINE}plug-ins: {', '.join(others) or 'none but the built-in ones'}"
+
+
+def _worker() -> Iterator[str]:
+    from reverie.worker import examine
+    from reverie.worker.place import worker_folder
+
+    yield from (f"{FAULT}{fault}" for fault in examine(worker_folder()))
 
 
 def _hosts() -> Iterator[str]:

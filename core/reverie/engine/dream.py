@@ -127,7 +127,7 @@ def dream(
         seen = None if guide is None else to_tensor(guide)[0][:1].clamp(0, 1)
         climb = _prepare(recipe, pixels, memory, seen)
         where = None if mask is None else to_mask(mask, pixels)
-        area = select(pixels, where, climb.reach, climb.stride)
+        area = select(pixels, where, climb.margin, climb.stride)
         step = None
         try:
             steps = _ascend(area.pixels, area.mask, climb) if area.pixels.numel() else ()

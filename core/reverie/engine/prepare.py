@@ -56,6 +56,19 @@ class Climb:
     needs_guide: bool = False
     """The objective looks at a guide picture, and none was given."""
 
+    @property
+    def margin(self) -> int | None:
+        """How many px around a selection are dreamed with it; None: the whole picture.
+
+        What lies farther than half the reach weighs next to nothing: without it the gradient inside
+        a selection of 200 px changed by 0.1 to 0.4 % (embedded network), 1.2 to 2.5 % (SqueezeNet)
+        on three pictures, by 2 to 13 % without what lies farther than a third. Jitter moves the
+        rectangle's border about, so its range is added.
+        """
+        if self.reach is None:
+            return None
+        return min(self.reach, self.reach // 2 + self.recipe.jitter)
+
     def refuse_without_guide(self) -> None:
         """Raise ObjectiveError, with what to do, if a guide is needed and was not given."""
         if self.needs_guide:

@@ -38,30 +38,30 @@ class Area:
         return result
 
 
-def select(pixels: Tensor, mask: Tensor | None, reach: int | None, stride: int = 1) -> Area:
-    """Find the smallest rectangle that holds everything selected and what its gradient depends on.
+def select(pixels: Tensor, mask: Tensor | None, margin: int | None, stride: int = 1) -> Area:
+    """Find the smallest rectangle that holds everything selected and a margin around it.
 
-    That is exact at full size. In smaller octaves the rectangle shrinks with the picture, so that
-    they see as much less around the selection.
+    In smaller octaves the rectangle shrinks with the picture, so that they see as much less around
+    the selection.
 
     Args:
         pixels: (N, 3, H, W).
         mask: (N or 1, 1, H, W) in 0..1, or None. One that is 0 everywhere gives an empty area.
-        reach: px around a pixel that its gradient depends on; None: the whole picture.
+        margin: px; None: the whole picture.
         stride: px; the rectangle starts at a multiple, as the network's own grid does.
     """
-    if mask is None or (reach is None and bool((mask > 0).any())):
+    if mask is None or (margin is None and bool((mask > 0).any())):
         return Area(pixels, slice(None), slice(None), mask)
-    reach = reach or 0
+    margin = margin or 0
     selected = (mask > 0).any(dim=0)[0]
-    rows = _span(selected.any(dim=1), reach, stride)
-    columns = _span(selected.any(dim=0), reach, stride)
+    rows = _span(selected.any(dim=1), margin, stride)
+    columns = _span(selected.any(dim=0), margin, stride)
     return Area(pixels, rows, columns, mask[:, :, rows, columns])
 
 
-def _span(selected: Tensor, reach: int, stride: int) -> slice:
+def _span(selected: Tensor, margin: int, stride: int) -> slice:
     at = selected.nonzero()
     if not len(at):
         return slice(0, 0)
-    start = max(0, int(at[0]) - reach)
-    return slice(start - start % stride, int(at[-1]) + 1 + reach)
+    start = max(0, int(at[0]) - margin)
+    return slice(start - start % stride, int(at[-1]) + 1 + margin)

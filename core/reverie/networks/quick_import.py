@@ -20,10 +20,15 @@ _COMPILER = "torch._dynamo"
 _QUESTION = "is_compile_supported"
 
 
-def import_torchvision() -> None:
-    """Import `torchvision.models`, which is then found at once by an ordinary import."""
+def import_torchvision(*, alone: bool = False) -> None:
+    """Import `torchvision.models`, which is then found at once by an ordinary import.
+
+    Args:
+        alone: the caller knows that no other thread imports anything meanwhile.
+    """
     # Another thread might be importing the compiler; and a program that has it, has it.
-    if threading.active_count() > 1 or {_COMPILER, "torchvision"} & sys.modules.keys():
+    is_crowded = threading.active_count() > 1 and not alone
+    if is_crowded or {_COMPILER, "torchvision"} & sys.modules.keys():
         return
     try:
         with _without_compiler():

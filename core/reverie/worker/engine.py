@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from reverie.errors import WorkerError
+from reverie.networks.quick_import import import_torchvision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,7 @@ class Engine:
             _log.exception("the engine cannot be loaded")
             self._fault = f"PyTorch cannot be loaded ({error}); run: reverie doctor"
         else:
+            import_torchvision(alone=True)  # jobs, which import as well, wait for what follows
             _log.info("the engine was loaded in %.1f s", time.monotonic() - start)
             self._is_loaded.set()
             job.warm_up(self._device)

@@ -110,7 +110,7 @@ def serve_dream(
     network = _load(client, recipe.network)
     with _PREPARING:
         climb = prepare(recipe, where)
-    part = find_part(order, climb.reach, climb.stride)
+    part = find_part(order, climb.margin, climb.stride)
     with room.take(part.area):
         memory = _memory(part, climb, where)
         upload = _receive(channel, order, part, memory)
@@ -231,7 +231,7 @@ class _Dreaming:
         """Frames show what was selected, of which the engine may see more or less."""
         climb = prepare(self._order.recipe, self._device)
         where = None if mask is None else to_mask(mask, pixels)
-        area = select(pixels, where, climb.reach, climb.stride)
+        area = select(pixels, where, climb.margin, climb.stride)
         chosen, size, box = self._part.chosen, self._part.size, self._part.box
         rows = _scaled(chosen.rows, size[0] / box.height, size[0])
         columns = _scaled(chosen.columns, size[1] / box.width, size[1])

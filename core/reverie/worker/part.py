@@ -43,7 +43,7 @@ class Part:
         return self.size != (self.box.height, self.box.width)
 
 
-def find_part(order: Order, reach: int | None, stride: int) -> Part:
+def find_part(order: Order, margin: int | None, stride: int) -> Part:
     """Find what is selected and what its gradient depends on, as the engine will.
 
     At its own size, a dream on the part is bit for bit that on the picture. At a recipe's size, the
@@ -51,18 +51,18 @@ def find_part(order: Order, reach: int | None, stride: int) -> Part:
 
     Args:
         order: the client's.
-        reach: px around a pixel that its gradient depends on; None: the whole picture.
+        margin: px around it that are dreamed with it; None: the whole picture.
         stride: px; the network's grid.
     Raises:
         ImageError: the part is too large, as it is or as it is to be dreamed.
     """
     whole = (order.height, order.width)
     scaled = fit(whole, order.recipe.size)
-    if order.is_whole or reach is None:
+    if order.is_whole or margin is None:
         box, size = Box(0, 0, order.width, order.height), scaled
     else:
-        down = _span(order.select.rows, whole[0], scaled[0], reach, stride)
-        across = _span(order.select.columns, whole[1], scaled[1], reach, stride)
+        down = _span(order.select.rows, whole[0], scaled[0], margin, stride)
+        across = _span(order.select.columns, whole[1], scaled[1], margin, stride)
         box = Box(across.start, down.start, across.stop - across.start, down.stop - down.start)
         size = (
             _scaled(box.height, scaled[0], whole[0]),
@@ -78,14 +78,14 @@ def find_part(order: Order, reach: int | None, stride: int) -> Part:
     return part
 
 
-def _span(chosen: slice, length: int, scaled: int, reach: int, stride: int) -> slice:
+def _span(chosen: slice, length: int, scaled: int, margin: int, stride: int) -> slice:
     """Give rows or columns to send, of those of the picture."""
     ratio = scaled / length
     start, stop = math.floor(chosen.start * ratio), math.ceil(chosen.stop * ratio)
     selected = torch.zeros(1, 1, scaled, 1)
     selected[:, :, start:stop] = 1
     line = torch.empty(1, 1, 1, 1).expand(1, 3, scaled, 1)  # has no memory
-    found = select(line, selected, reach, stride).rows
+    found = select(line, selected, margin, stride).rows
     first, last, _ = found.indices(scaled)
     return slice(math.floor(first / ratio), min(length, math.ceil(last / ratio)))
 

@@ -24,6 +24,7 @@ _PATIENCE = 60
 def faults() -> Iterator[str]:
     """Check every copy of the plug-in, and the worker that they share; none if all is well."""
     from reverie.worker import examine
+    from reverie.worker.place import worker_folder
 
     folders: set[Path] = set()
     for folder in installed():
@@ -36,7 +37,7 @@ def faults() -> Iterator[str]:
             yield f"{folder} is of reverie {facts['reverie']}, this is {__version__}; {AGAIN}"
         yield from _python(Path(facts["python"]))
         folders.add(Path(facts["worker"]))
-    for folder in sorted(folders):
+    for folder in sorted(folders - {worker_folder()}):  # that one, the general check has seen
         yield from examine(folder)
 
 

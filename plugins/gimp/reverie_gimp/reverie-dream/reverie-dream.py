@@ -25,7 +25,7 @@ from worker_client import Cancelled, WorkerError  # noqa: E402
 PROCEDURE = "plug-in-reverie-dream"
 
 
-class Reverie(Gimp.PlugIn):
+class Reverie(Gimp.PlugIn):  # type: ignore[misc]  # gi has no types
     """The plug-in, as GIMP asks for it."""
 
     def do_set_i18n(self, _name: str) -> bool:
