@@ -7,6 +7,7 @@ a 24-megapixel picture is compared with a picture of the selection's size.
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 import reverie
@@ -25,6 +25,9 @@ sys.path.append(str(Path(__file__).parents[1] / "hosts" / "gimp"))
 
 from place import Place, worker_processes
 from real_gimp import RealGimp, missing
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as reverie's commands; see neighbour.py
+import torch
 
 ROUNDS = 5
 LARGE = (6000, 4000)
