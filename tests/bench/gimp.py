@@ -21,7 +21,7 @@ from PIL import Image
 
 import reverie
 
-sys.path.append(str(Path(__file__).parents[1] / "hosts" / "gimp"))
+sys.path.append(str(Path(__file__).parents[1] / "hosts" / "gimp" / "kit"))
 
 from place import Place, worker_processes
 from real_gimp import RealGimp, missing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -37,6 +38,10 @@ PUBLIC = [
     "release",
     "settings",
 ]
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert metadata.version("reverie") == reverie.__version__
 
 
 def test_the_public_names_are_these() -> None:

@@ -457,3 +457,29 @@ def test_the_same_memory_gives_the_same_bytes(photo: Image.Image) -> None:
     memory = enough_for((1, 3, 300, 480), in_file=False)
     recipe = WIDE.evolve(octaves=1)
     assert np.array_equal(*(dream(array, recipe, memory=memory) for _ in range(2)))
+
+
+def test_a_step_on_a_large_picture_can_be_ended_between_its_tiles(picture: torch.Tensor) -> None:
+    large = picture.repeat(1, 1, 9, 8)  # (1, 3, 639, 776)
+    steps: list[torch.Tensor] = []
+    tiles: list[int] = []
+
+    def on_tile() -> None:
+        tiles.append(len(steps))
+        if tiles.count(1) == 2:  # the second tile of the second step
+            raise Cancelled
+
+    recipe = Recipe(octaves=1, steps=3, precision="float32")
+    least = prepare(recipe, torch.device("cpu")).least_memory(large.shape, in_file=False)
+    with pytest.raises(Cancelled) as caught:
+        dream(
+            large,
+            recipe,
+            device="cpu",
+            memory=least,
+            on_step=lambda step: steps.append(step.result()),
+            on_tile=on_tile,
+        )
+    assert tiles.count(0) > 2
+    assert torch.equal(caught.value.image, steps[0])
+    assert caught.value.done == pytest.approx(1 / 3)

@@ -129,6 +129,6 @@ def _dream_file(photo: Path, out: Path, work: Work) -> tuple[str, ...]:
 
     picture = read_picture(photo)
     check_output(out, overwrite=False, like=at_size(picture, work.recipe.size))
-    dreamed, record, _ = dream_picture(picture, work, on_step=None)
+    dreamed, record, _ = dream_picture(picture, work)
     write_picture(out, dreamed.values, like=dreamed, record=record)
     return picture.notes

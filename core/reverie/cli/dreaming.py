@@ -216,7 +216,7 @@ def _dream_file(job: Job, work: Work, interrupt: Interrupt) -> None:
     _tell_notes(picture)
     check_output(job.place(), overwrite=job.replaces, like=at_size(picture, work.recipe.size))
     with progress(job.photo.name, interrupt, quiet=work.quiet) as on_step:
-        dreamed, record, done = dream_picture(picture, work, on_step)
+        dreamed, record, done = dream_picture(picture, work, on_step, interrupt.obey)
     del picture  # writing needs its memory
     out = job.place()
     write_picture(out, dreamed.values, like=dreamed, record=record, overwrite=job.replaces)
@@ -226,7 +226,10 @@ def _dream_file(job: Job, work: Work, interrupt: Interrupt) -> None:
 
 
 def dream_picture(
-    picture: Picture, work: Work, on_step: Callable[[Step], None] | None
+    picture: Picture,
+    work: Work,
+    on_step: Callable[[Step], None] | None = None,
+    on_tile: Callable[[], None] | None = None,
 ) -> tuple[Picture, str, float]:
     """Dream on one picture; give the dream, its record, and how much of it was done, 0..1."""
     done = 1.0
@@ -241,6 +244,7 @@ def dream_picture(
             device=work.device,
             memory=memory,
             on_step=on_step,
+            on_tile=on_tile,
         )
     except Cancelled as cancelled:
         result, done = cancelled.image, cancelled.done

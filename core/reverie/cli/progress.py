@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LAYOUT = "{desc} {percentage:3.0f}% |{bar:24}| {elapsed}, {remaining} left{postfix}"
 _NAME = 28
 """Characters of a file's name to show: the rest of the line is for numbers."""
-_HEARD = b"\nreverie: stopping after this step; Ctrl-C again stops at once and writes nothing.\n"
+_HEARD = b"\nreverie: stopping; Ctrl-C again stops at once and writes nothing.\n"
 
 
 class Interrupt:
@@ -56,6 +56,11 @@ class Interrupt:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
+    def obey(self) -> None:
+        """Raise `Cancelled` if the user wants to stop."""
+        if self.asked:
+            raise Cancelled
+
     def _hear(self, *_: Any) -> None:
         if self.asked or not self.has_begun:
             raise KeyboardInterrupt
@@ -83,7 +88,6 @@ def progress(name: str, interrupt: Interrupt, *, quiet: bool) -> Iterator[Callab
                 where = f"octave {step.octave}/{step.octaves}, objective {step.value:.4g}"
                 bar.set_postfix_str(where, refresh=False)
                 bar.update(step.done - bar.n)
-            if interrupt.asked:
-                raise Cancelled
+            interrupt.obey()
 
         yield on_step

@@ -87,6 +87,7 @@ def dream(
     device: str | torch.device = "auto",
     memory: int | None = None,
     on_step: OnStep | None = None,
+    on_tile: Callable[[], None] | None = None,
 ) -> Any:
     """Dream on a picture.
 
@@ -103,6 +104,8 @@ def dream(
             how large a part of a picture is seen at once, always in the same way, and on a CPU a
             picture too large for it is kept in a temporary file. None: 4 megapixels at once.
         on_step: called after every step; raise `Cancelled` from it to end the dream.
+        on_tile: called before each part of a picture that is seen at once, of which a step on a
+            large one has many; raise `Cancelled` from it, too.
     Returns:
         The dream, of the kind and dtype of `image`, at its size or the recipe's.
     Raises:
@@ -110,7 +113,7 @@ def dream(
         ImageError: `image`, `mask` or `guide` is not a picture, is empty, or holds NaN.
         ObjectiveError: the objective needs a guide, and there is none.
         ReverieError: network, layer, objective, device or memory is not to be had.
-        Cancelled: `on_step` raised it; its `image` is the dream so far.
+        Cancelled: `on_step` or `on_tile` raised it; its `image` is the dream so far.
     Source: Mordvintsev, Olah, Tyka 2015, github.com/google/deepdream, dream.ipynb.
     """
     recipe = Recipe() if recipe is None else recipe
@@ -125,7 +128,7 @@ def dream(
             pixels = pixels.to(choose_device(device))
         pixels = resize(pixels, fit((pixels.shape[2], pixels.shape[3]), recipe.size))
         seen = None if guide is None else to_tensor(guide)[0][:1].clamp(0, 1)
-        climb = _prepare(recipe, pixels, memory, seen)
+        climb = _prepare(recipe, pixels, memory, seen, on_tile)
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.margin, climb.stride)
         step = None
@@ -153,12 +156,16 @@ def dream(
 
 
 def _prepare(
-    recipe: Recipe, pixels: Tensor, memory: int | None, guide: Tensor | None = None
+    recipe: Recipe,
+    pixels: Tensor,
+    memory: int | None,
+    guide: Tensor | None,
+    on_tile: Callable[[], None] | None,
 ) -> Climb:
     """Share the memory out between the pictures, unless they live in files, and the gradient."""
     in_file = lives_in_file(pixels)
     rest = memory and max(0, memory - taken_by(pixels.shape, in_file=in_file))
-    climb = prepare(recipe, pixels.device, rest, guide)
+    climb = prepare(recipe, pixels.device, rest, guide, on_tile)
     climb.refuse_without_guide()
     if memory is None:
         return climb

@@ -89,6 +89,7 @@ def prepare(
     device: torch.device,
     memory: int | None = None,
     guide: Tensor | None = None,
+    on_tile: Callable[[], None] | None = None,
 ) -> Climb:
     """Load and prepare what a recipe names.
 
@@ -99,6 +100,7 @@ def prepare(
             4 megapixels are seen at once.
         guide: the picture that a guided objective looks at, (1, 3, H, W) in 0..1. Without it such
             an objective is prepared all the same, but cannot be climbed.
+        on_tile: called before each tile's gradient.
     Raises:
         ReverieError: the network, a layer, the objective or the parameterization is unknown.
     """
@@ -109,7 +111,7 @@ def prepare(
     prepared = network.prepare(objective.layers, device, forth)
     if guide is not None and objective.guides:
         objective = objective.guided_by(_see(prepared, guide))
-    whole = _gradient(prepared, objective, back)
+    whole = _announced(_gradient(prepared, objective, back), on_tile)
     local = objective.is_local
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
     has_tape = not _has_no_tape(prepared, back) or freeze(prepared, back) is None
@@ -133,6 +135,17 @@ def prepare(
         footprint=footprint,
         needs_guide=bool(objective.guides),
     )
+
+
+def _announced(gradient: Gradient, on_tile: Callable[[], None] | None) -> Gradient:
+    if on_tile is None:
+        return gradient
+
+    def announced(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        on_tile()
+        return gradient(image, shift)
+
+    return announced
 
 
 def _see(prepared: PreparedNetwork, guide: Tensor) -> Mapping[str, Tensor]:

@@ -220,6 +220,7 @@ class _Dreaming:
                 device=self._device,
                 memory=self._memory,
                 on_step=self._on_step,
+                on_tile=self._check,
             )
         except Cancelled as stopped:
             dreamed, done = stopped.image, stopped.done

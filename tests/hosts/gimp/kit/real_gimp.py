@@ -52,7 +52,7 @@ def command(words: Sequence[str], folders: Sequence[Path], extra: dict[str, str]
     if shutil.which(PROGRAM):
         return inside
     # A mount namespace of its own: what is bound in is gone when GIMP ends.
-    seen = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[3], *folders}
+    seen = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[4], *folders}
     bound = [str(folder) for folder in sorted(seen) if not any(p in seen for p in folder.parents)]
     return ["unshare", "--mount", "bash", "-c", _ENTER, "-", str(ROOT), *bound, "--", *inside]
 
