@@ -483,3 +483,19 @@ def test_a_step_on_a_large_picture_can_be_ended_between_its_tiles(picture: torch
     assert tiles.count(0) > 2
     assert torch.equal(caught.value.image, steps[0])
     assert caught.value.done == pytest.approx(1 / 3)
+
+
+def test_a_preview_of_a_masked_dream_shows_the_whole_picture(picture: torch.Tensor) -> None:
+    large = picture.repeat(1, 1, 4, 4)  # (1, 3, 284, 388)
+    mask = torch.zeros(284, 388)
+    mask[100:140, 200:260] = 1
+    before = (large[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    shown = []
+    recipe = Recipe(octaves=2, steps=2, objective="outlines", precision="float32")
+    dream(
+        large, recipe, mask=mask, device="cpu", on_step=lambda step: shown.append(step.preview(388))
+    )
+    for one in shown:
+        assert one.shape == (284, 388, 3)
+        assert np.array_equal(one[:, :190], before[:, :190])
+        assert not np.array_equal(one[100:140, 200:260], before[100:140, 200:260])

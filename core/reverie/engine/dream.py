@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,12 +19,13 @@ from torch.nn import functional
 
 from reverie.device import choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.canvas import bands, copied, lives_in_file, taken_by
+from reverie.engine.frames import Frames, levels
 from reverie.engine.gradient import magnitude, smooth, smoothing_sigma
 from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
 from reverie.engine.parameterization import move
 from reverie.engine.prepare import Climb, prepare
-from reverie.engine.selection import select
+from reverie.engine.selection import Area, select
 from reverie.errors import Cancelled, RecipeError, ReverieError
 from reverie.image import to_mask, to_tensor
 from reverie.recipe import Recipe
@@ -60,6 +62,8 @@ class Step:
     """
     result: Callable[[], Tensor]
     """Gives the pictures so far at their full size, in 0..1, until the next step."""
+    frames: Callable[[int], Frames] | None = None
+    """Makes previews of whole pictures of which a part is dreamed, their longer side so long."""
 
     @property
     def value(self) -> float:
@@ -68,11 +72,12 @@ class Step:
 
     def preview(self, longest: int = 512) -> np.ndarray[Any, Any]:
         """The first picture as it is now, (H, W, 3) uint8, its longer side at most `longest` px."""
+        if self.frames is not None:
+            return self.frames(longest).show(self)
         picture = self.picture[:1]
         if max(self.size) > longest:
             picture = resize(picture, fit(self.size, longest))
-        levels = picture[0].permute(1, 2, 0).clamp(0, 1) * GREY_LEVELS
-        return levels.round().byte().cpu().numpy()
+        return levels(picture)
 
 
 OnStep = Callable[[Step], None]
@@ -134,9 +139,10 @@ def dream(
         step = None
         try:
             steps = _ascend(area.pixels, area.mask, climb) if area.pixels.numel() else ()
+            frames = None if where is None else _frames(area, climb)
             for step in steps:
                 if on_step is not None:
-                    on_step(step)
+                    on_step(replace(step, frames=frames))
             result = pixels if step is None else area.lay_in(step.result())
         except Cancelled as cancelled:
             if step is not None:
@@ -185,6 +191,17 @@ def megabytes(size: int) -> str:
     '1201M'
     """
     return f"{-(-size // 10**6)}M"
+
+
+def _frames(area: Area, climb: Climb) -> Callable[[int], Frames]:
+    """Say how to show the whole picture while an area of it is dreamed."""
+    height, width = area.whole.shape[2:]
+
+    @cache
+    def frames(longest: int) -> Frames:
+        return Frames(area, (slice(0, height), slice(0, width)), longest, climb.smallest_side)
+
+    return frames
 
 
 def _is_unchanged(result: Tensor, pixels: Tensor) -> bool:

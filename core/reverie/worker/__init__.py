@@ -3,10 +3,10 @@
     place, lock, listening, knocking    where it lives, and how it is found and kept single
     messages, server                    connections: one job each
     order, part, upload, job            one dream, from the request to the result
-    turns, outbox, pace, frames         what happens while it is dreamed
+    turns, outbox, pace                 what happens while it is dreamed
     answers, health                     what is installed; what is wrong
 
-Only part, upload, job and frames import PyTorch: the worker greets before it is there.
+Only part, upload and job import PyTorch: the worker greets before it is there.
 """
 
 from __future__ import annotations

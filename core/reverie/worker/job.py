@@ -17,6 +17,7 @@ import torch
 from reverie.device import choose_device
 from reverie.engine.canvas import LARGE, bands, belongs_in_file, copied, taken_by
 from reverie.engine.dream import dream
+from reverie.engine.frames import Frames
 from reverie.engine.octaves import resize
 from reverie.engine.prepare import prepare, resolve
 from reverie.engine.selection import select
@@ -25,7 +26,6 @@ from reverie.image import to_mask
 from reverie.networks.loading import load_network
 from reverie.recipe import Recipe
 from reverie.record import write_record
-from reverie.worker.frames import Frames
 from reverie.worker.messages import HungUp
 from reverie.worker.outbox import Outbox
 from reverie.worker.pace import Pace
@@ -262,7 +262,7 @@ class _Dreaming:
         is_due = now - self._framed >= _BETWEEN_FRAMES and not self.outbox.has_frame
         if self._frames is not None and (is_due or is_last):
             self._framed = now
-            frame = self._frames.show(step)
+            frame = self._frames.show(step).tobytes()
             message["frame"] = self._frames.size
         self.outbox.put(message, frame)
         if self.client.wants_stop.is_set():

@@ -1,12 +1,13 @@
-"""Small pictures of what was selected, while it is dreamed."""
+"""Small pictures of a dream on a part of a picture, while it grows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reverie.engine.octaves import fit, resize
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from reverie.engine.dream import Step
@@ -38,24 +39,32 @@ class Frames:
                 chosen, (area.rows, area.columns), area.whole.shape[2:], self._size, strict=True
             )
         ]
+        self._where = self._dreamed(area)
+
+    def _dreamed(self, area: Area) -> Tensor:
+        """Where a frame changes, 0..1: what is seen around it stays, and is blurred in small octaves."""
+        down, across = self._spans
+        if area.mask is None or not (down.length and across.length):
+            return self._canvas.new_ones(())
+        chosen = (area.mask[:1, :, down.own, across.own] > 0).to(self._canvas.dtype)
+        return resize(chosen, (down.length, across.length)).clamp_(0, 1)
 
     @property
     def size(self) -> list[int]:
         """Width and height in px, the same for all frames of a dream."""
         return [self._size[1], self._size[0]]
 
-    def show(self, step: Step) -> bytes:
-        """Give the frame after a step: red, green, blue in a byte each."""
+    def show(self, step: Step) -> np.ndarray[Any, Any]:
+        """Give the frame after a step, (H, W, 3) uint8."""
         down, across = self._spans
         rows, columns = (
             span.seen(length) for span, length in zip(self._spans, step.size, strict=True)
         )
         seen = step.picture[:1, :, rows, columns]
         if seen.numel() and down.length and across.length:
-            self._canvas[:, :, down.shown, across.shown] = resize(
-                seen, (down.length, across.length)
-            )
-        return _bytes(self._canvas)
+            shown = self._canvas[:, :, down.shown, across.shown]
+            shown.lerp_(resize(seen, (down.length, across.length)), self._where)
+        return levels(self._canvas)
 
 
 class _Span:
@@ -65,6 +74,7 @@ class _Span:
         first, last, _ = area.indices(whole)
         self._start, self._stop = max(first, chosen.start), min(last, chosen.stop)
         self._first = first
+        self.own = slice(self._start - first, self._stop - first)
         self._extended = max(last - first, smallest)
         ratio = frame / (chosen.stop - chosen.start)
         self.shown = slice(
@@ -79,6 +89,7 @@ class _Span:
         return slice(start, max(start + 1, round((self._stop - self._first) * ratio)))
 
 
-def _bytes(picture: Tensor) -> bytes:
-    levels = picture[0].permute(1, 2, 0).clamp(0, 1) * GREY_LEVELS
-    return levels.round().byte().cpu().numpy().tobytes()
+def levels(pictures: Tensor) -> np.ndarray[Any, Any]:
+    """Give the first of (N, 3, H, W) in 0..1 as (H, W, 3) uint8."""
+    values = pictures[0].permute(1, 2, 0).clamp(0, 1) * GREY_LEVELS
+    return values.round().byte().cpu().numpy()
