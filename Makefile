@@ -4,13 +4,14 @@
 #              BENCH="--lucent DIR" adds a peer; tests/bench/steps.py --help says what else
 # make test-ray  install Ray too (about 250 MB), and run the tests that need it (minutes)
 # make test-gimp the filter in a real GIMP 3: this machine's, or one in a Debian 13 root (a minute to make)
+# make test-comfyui COMFYUI=DIR   the nodes in a real ComfyUI and, where there is Chromium, in its page
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: dream test test-ray test-gimp check bench gallery clean
+.PHONY: dream test test-ray test-gimp test-comfyui check bench gallery clean
 
 dream: $(VENV)/.installed
 	@# Replace only what reverie itself has written.
@@ -28,6 +29,10 @@ test-ray: $(VENV)/.installed-tests
 test-gimp: $(VENV)/.installed-tests
 	tests/hosts/gimp/root.sh
 	REVERIE_TEST_GIMP=1 $(BIN)/python -m pytest tests/hosts/gimp
+
+test-comfyui: $(VENV)/.installed-tests
+	@test -n "$(COMFYUI)" || (echo "Say where ComfyUI is: make test-comfyui COMFYUI=DIR"; exit 2)
+	COMFYUI="$(COMFYUI)" $(BIN)/python -m pytest tests/hosts/comfyui
 
 check: $(VENV)/.installed-tests
 	$(BIN)/ruff check .

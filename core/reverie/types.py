@@ -91,6 +91,15 @@ class ObjectiveFactory(Generic[P]):
         words += [f"{key}={literal(value)}" for key, value in kwargs.items()]
         return replace(self.make(*args, **kwargs), text=f"{self.name}({', '.join(words)})")
 
+    @property
+    def call(self) -> str:
+        """How to write one: "neuron(name, index, x=0.5, y=0.5)"."""
+        words = [
+            name if one.default is one.empty else f"{name}={one.default}"
+            for name, one in inspect.signature(self.make).parameters.items()
+        ]
+        return f"{self.name}({', '.join(words)})"
+
     def _check(self, parameter: inspect.Parameter, value: object) -> None:
         annotation = getattr(parameter.annotation, "__name__", parameter.annotation)
         kind, words = _ARGUMENTS.get(annotation, (object, ""))

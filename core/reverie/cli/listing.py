@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -28,20 +27,12 @@ def presets(_options: argparse.Namespace) -> int:
 def objectives(_options: argparse.Namespace) -> int:
     """List what a dream can climb, as a recipe writes it."""
     rows = [
-        (_call(o), _origin(ObjectiveFactory, o.name), o.summary)
+        (o.call, _origin(ObjectiveFactory, o.name), o.summary)
         for o in registry().objectives().values()
     ]
     table(rows, ("objective", "from", "what it does"))
     say("\nCombine them with + and -, and with numbers by *; a layer's name alone is layer(name).")
     return 0
-
-
-def _call(factory: ObjectiveFactory[Any]) -> str:
-    words = []
-    for parameter in inspect.signature(factory.make).parameters.values():
-        no_default = parameter.default is parameter.empty
-        words.append(parameter.name if no_default else f"{parameter.name}={parameter.default}")
-    return f"{factory.name}({', '.join(words)})"
 
 
 def parameterizations(_options: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ class Frames:
         self._where = self._dreamed(area)
 
     def _dreamed(self, area: Area) -> Tensor:
-        """Where a frame changes, 0..1: what is seen around it stays, and is blurred in small octaves."""
+        """Where frames change, 0..1; the rest of what is seen stays, and is blurred when small."""
         down, across = self._spans
         if area.mask is None or not (down.length and across.length):
             return self._canvas.new_ones(())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
@@ -15,7 +14,6 @@ from reverie.worker.messages import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reverie.types import ObjectiveFactory
 
 Message = dict[str, Any]
 
@@ -44,7 +42,7 @@ def catalogue() -> Message:
             for preset in found.presets().values()
         ],
         "objectives": [
-            {"call": _call(factory), "summary": factory.summary}
+            {"call": factory.call, "summary": factory.summary}
             for factory in found.objectives().values()
         ],
         "parameterizations": [
@@ -52,14 +50,6 @@ def catalogue() -> Message:
             for space in found.parameterizations().values()
         ],
     }
-
-
-def _call(factory: ObjectiveFactory[Any]) -> str:
-    words = [
-        name if one.default is one.empty else f"{name}={one.default}"
-        for name, one in inspect.signature(factory.make).parameters.items()
-    ]
-    return f"{factory.name}({', '.join(words)})"
 
 
 def layers(request: Mapping[str, Any]) -> Message:
