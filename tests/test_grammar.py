@@ -204,7 +204,7 @@ def test_the_longest_text_can_be_climbed_without_running_out_of_stack(term: str)
     ("text", "said"),
     [
         ("chanel(a, 1)", "there is no objective 'chanel'; did you mean 'channel'"),
-        ("logit(a)", "there is no objective 'logit'; known: channel, layer"),
+        ("logit(a)", "there is no objective 'logit'; known: channel, guide"),
         ("layer()", "layer(...) does not fit: missing a required argument: 'name'"),
         ("layer(a, b)", "layer(...) does not fit: too many positional arguments"),
         ("total_variation(a)", "total_variation(...) does not fit: too many positional arguments"),
