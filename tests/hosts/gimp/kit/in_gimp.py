@@ -19,6 +19,7 @@ FOLDER = Path(globals()["folder"])
 
 
 def load(path: str) -> Gimp.Image:
+    Gimp.context_set_feather(False)  # GIMP remembers what the test before has set
     return Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(path))
 
 
