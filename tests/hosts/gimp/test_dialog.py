@@ -139,7 +139,7 @@ def test_cancelling_in_the_middle_leaves_the_picture_and_the_worker(
     (worker,) = worker_processes(place)
     screen.press(TITLE, keys)
     pressed = time.monotonic()
-    wait_until(lambda: not screen.has(TITLE), patience=3)
+    wait_until(lambda: not screen.has(TITLE), patience=10)
     print(f"gone {time.monotonic() - pressed:.2f} s after {keys}, xdotool included")  # noqa: T201
     found = gimp.wait(job)
     assert found["result"]["status"] == "cancel"

@@ -143,20 +143,32 @@ image.delete()
     assert np.abs(whole - after)[mask > 0.999].max() < 1e-3  # GIMP blends a little there
 
 
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({"preset": "eyes", **FAST}, "Reverie: eyes"),
+        ({**FAST, "objective": "gazes"}, "Reverie: embedded, gazes"),
+        (
+            {**FAST, "objective": "gazes - rings"},
+            'Reverie: embedded, layer("gazes") - layer("rings")',
+        ),
+    ],
+)
 def test_a_new_layer_is_named_after_the_recipe_and_leaves_the_old_one(
-    gimp: RealGimp, photo_file: Path
+    gimp: RealGimp, photo_file: Path, asked: dict[str, Any], name: str
 ) -> None:
+    words = ", ".join(f"{key}={value!r}" for key, value in asked.items())
     found = gimp.run(f"""
 image = load({str(photo_file)!r})
 layer = top(image)
 before = save(layer, "before")
-result = dream(image, [layer], result="new-layer", preset="eyes", {settings()})
+result = dream(image, [layer], result="new-layer", {words})
 answer({{"result": result, "names": [l.get_name() for l in image.get_layers()],
          "before": before, "after": save(layer, "after"), "dream": save(top(image), "dream")}})
 image.delete()
 """)
     assert found["result"]["status"] == "success", found["result"]
-    assert found["names"] == ["Reverie: eyes", "Background"]
+    assert found["names"] == [name, "Background"]
     assert (pixels(found["before"]) == pixels(found["after"])).all()
     assert (pixels(found["dream"]) != pixels(found["after"])).any()
 

@@ -49,7 +49,7 @@ def ask_and_dream(
             raise Cancelled
         with StatusBar() as bar:
             dialog.show_dreaming(bar)
-            dream_on(place, dialog.asked(), config.get_property("result"), facts, dialog)
+            dream_on(place, config, facts, dialog)
     finally:
         dialog.close()
 
@@ -83,10 +83,6 @@ class DreamDialog:
         """Let the user choose; true if they want to dream."""
         self._refresh()
         return bool(self._window.run())
-
-    def asked(self) -> dict[str, Any]:
-        """What the user has chosen, as the worker is asked."""
-        return recipe_of(self._config, self._facts)
 
     def show_dreaming(self, bar: StatusBar) -> None:
         """Turn from choosing to watching."""
@@ -133,7 +129,7 @@ class DreamDialog:
             Gtk.main_iteration()
 
     def _refresh(self) -> None:
-        self._preview.dream(self.asked())
+        self._preview.dream(recipe_of(self._config, self._facts))
 
     def _respond(self, _window: Gtk.Dialog, response: int) -> None:
         if response == KEEP:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gi.repository import Gegl, Gimp
 
+from procedure import preset_of, recipe_of
 from worker_client import Connection, WorkerError, connect
 
 if TYPE_CHECKING:
@@ -90,22 +93,21 @@ def _strips(
         yield top, bottom, buffer.get(area, 1.0, form, Gegl.AbyssPolicy.NONE)
 
 
-def dream_on(
-    place: Place, asked: dict[str, Any], result: str, facts: Facts, report: Report
-) -> None:
+def dream_on(place: Place, config: Gimp.ProcedureConfig, facts: Facts, report: Report) -> None:
     """Let the worker dream, and lay the dream in when all of it is there.
 
     Args:
         place: from `find_place`.
-        asked: "recipe", and perhaps "preset", as in the protocol.
-        result: "in-place" or "new-layer".
+        config: what the user or a script has set.
         facts: how to reach the worker.
         report: is told what happens, and raises `Cancelled` to end it.
     Raises:
         Cancelled: the report wants no more; nothing has changed.
         WorkerError: it cannot be done; nothing has changed.
     """
-    layer = _result_layer(place, result)
+    asked = recipe_of(config, facts)
+    look = asked.get("preset") or preset_of(config, facts)
+    layer = _result_layer(place, config.get_property("result"))
     with connect(vars(facts), report.idle) as link:
         ask(link, place, asked, report.frames)
         send_picture(link, place, receive_until("send", link, report))
@@ -117,7 +119,7 @@ def dream_on(
             shadow.set(area, PIXELS, pixels)
         shadow.flush()
         del shadow
-    _lay_in(place, layer, asked, last["record"])
+    _lay_in(place, layer, look, last["record"])
 
 
 def ask(link: Connection, place: Place, asked: dict[str, Any], frames: int) -> None:
@@ -172,12 +174,12 @@ def _result_layer(place: Place, result: str) -> Gimp.Drawable:
     return drawable.copy()
 
 
-def _lay_in(place: Place, layer: Gimp.Drawable, asked: dict[str, Any], record: str) -> None:
+def _lay_in(place: Place, layer: Gimp.Drawable, look: str, record: str) -> None:
     image = place.image
     image.undo_group_start()
     try:
         if layer is not place.drawable:
-            layer.set_name(layer_name(asked, record))
+            layer.set_name(layer_name(look, record))
             parent = place.drawable.get_parent()
             image.insert_layer(layer, parent, image.get_item_position(place.drawable))
         if not layer.merge_shadow(True):
@@ -190,11 +192,13 @@ def _lay_in(place: Place, layer: Gimp.Drawable, asked: dict[str, Any], record: s
         Gimp.displays_flush()
 
 
-def layer_name(asked: dict[str, Any], record: str) -> str:
+def layer_name(look: str, record: str) -> str:
     """Name a dream after its preset, or else after its network and objective."""
-    import json
-
-    if asked.get("preset"):
-        return f"Reverie: {asked['preset']}"
+    if look:
+        return f"Reverie: {look}"
     recipe = json.loads(record)["recipe"]
-    return f"Reverie: {recipe.get('network', 'embedded')}, {recipe.get('objective', '')[:40]}"
+    network = recipe.get("network", "embedded").partition(":")[0]  # without a file of weights
+    objective = recipe["objective"]  # in a record it is always written out
+    if alone := re.fullmatch(r'layer\("([^"]*)"\)', objective):
+        objective = alone[1]
+    return f"Reverie: {network}, {objective[:40]}"

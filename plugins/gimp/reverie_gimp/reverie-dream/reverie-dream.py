@@ -18,7 +18,7 @@ from gi.repository import Gegl, Gimp, GLib  # noqa: E402 - after the versions ar
 
 from facts import Facts, read_facts  # noqa: E402
 from filtering import Place, dream_on, find_place  # noqa: E402
-from procedure import add_arguments, recipe_of  # noqa: E402
+from procedure import add_arguments  # noqa: E402
 from reports import StatusBar  # noqa: E402
 from worker_client import Cancelled, WorkerError  # noqa: E402
 
@@ -92,7 +92,7 @@ def run(
 def quietly(place: Place, config: Gimp.ProcedureConfig, facts: Facts) -> None:
     """Dream without a dialog, as scripts and "repeat last" do."""
     with StatusBar() as report:
-        dream_on(place, recipe_of(config, facts), config.get_property("result"), facts, report)
+        dream_on(place, config, facts, report)
 
 
 def failure(procedure: Gimp.Procedure, sentence: str) -> Gimp.ValueArray:

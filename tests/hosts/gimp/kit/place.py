@@ -76,7 +76,7 @@ def jobs(place: Place) -> int:
     return 0 if answer is None else int(answer["jobs"])
 
 
-def wait_until(condition: Any, patience: float = 30) -> None:
+def wait_until(condition: Any, patience: float = 60) -> None:
     until = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
