@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import reverie
+from reverie.engine.guiding import guided
 from reverie.engine.octaves import resize
 from reverie.objectives import GUIDE, _best_match, guide, layer
 
@@ -94,3 +95,26 @@ def test_tiles_see_the_same_guide(picture: torch.Tensor, precision: str) -> None
     whole = reverie.dream(large, recipe, guide=picture, device="cpu")
     tiled = reverie.dream(large, recipe, guide=picture, device="cpu", memory=60_000_000)
     assert (whole - tiled).abs().mean() < 0.1 * (whole - large).abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("objective", "meant"),
+    [
+        ("eyes", 'guide("eyes")'),
+        ("", 'guide("'),
+        ("guide(eyes) - rings", "guide(eyes) - rings"),
+    ],
+)
+def test_a_layer_alone_means_its_guide(picture: torch.Tensor, objective: str, meant: str) -> None:
+    recipe = RECIPE.evolve(objective=objective)
+    assert guided(recipe).objective.startswith(meant)
+    short, long = (
+        reverie.dream(picture, one, guide=picture.flip(3), device="cpu")
+        for one in (recipe, guided(recipe))
+    )
+    assert torch.equal(short, long)
+
+
+def test_a_guide_that_nothing_looks_at_is_refused(picture: torch.Tensor) -> None:
+    with pytest.raises(reverie.ObjectiveError, match="does not look at the guide"):
+        reverie.dream(picture, RECIPE.evolve(objective="mean(eyes)"), guide=picture, device="cpu")

@@ -20,6 +20,7 @@ from reverie.cli.resuming import left_to_do
 from reverie.cli.speech import DownloadBar, say
 from reverie.device import choose_device
 from reverie.engine.dream import dream as dream_on
+from reverie.engine.guiding import guided
 from reverie.engine.octaves import fit
 from reverie.engine.prepare import prepare, resolve
 from reverie.errors import (
@@ -36,7 +37,6 @@ from reverie.picture import Picture, check_output, read_picture, write_picture
 from reverie.plugins import find, registry
 from reverie.recipe import Recipe
 from reverie.record import read_recipe, write_record
-from reverie.types import literal
 
 if TYPE_CHECKING:
     import argparse
@@ -84,7 +84,7 @@ def dream(options: argparse.Namespace) -> int:
         network = load_network(recipe.network, on_progress=bar.update)
     if digest not in {None, network.digest}:
         say("The recipe was made with other weights; this dream will differ.", sys.stderr)
-    recipe = recipe if guide is None else _towards(recipe, network)
+    recipe = recipe if guide is None else guided(recipe)
     asked, recipe = recipe, resolve(recipe, device)
     climb = prepare(recipe, device)  # what this makes is kept: it only finds wrong layers early
     if guide is None:
@@ -138,22 +138,6 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
         )
         recipe = recipe.evolve(objective="")
     return recipe, None
-
-
-def _towards(recipe: Recipe, network: LoadedNetwork) -> Recipe:
-    """Let a layer's name alone mean guide(layer), now that there is a guide.
-
-    Raises:
-        ObjectiveError: the objective is another, and does not look at the guide.
-    """
-    text = recipe.objective.strip() or network.default_layer
-    if parse_objective(text, registry().objectives()).guides:
-        return recipe
-    if text not in {*network.layers, *network.record.aliases}:
-        raise ObjectiveError(
-            f"objective: {text} does not look at the guide; write guide(layer), perhaps in a sum."
-        )
-    return recipe.evolve(objective=f"guide({literal(text)})")
 
 
 def _file(name: str | None) -> Path | None:

@@ -21,6 +21,7 @@ from reverie.device import choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.canvas import bands, copied, lives_in_file, taken_by
 from reverie.engine.frames import Frames, levels
 from reverie.engine.gradient import magnitude, smooth, smoothing_sigma
+from reverie.engine.guiding import guided
 from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
 from reverie.engine.parameterization import move
@@ -103,7 +104,7 @@ def dream(
         mask: where to dream, 0..1, (H, W) or (N, H, W) or a PIL image; where it is 0, the picture
             stays bit for bit, in float32.
         guide: the picture that an objective such as guide(eyes) looks at, of any kind and size that
-            `image` may have; the first of a batch.
+            `image` may have; the first of a batch. A layer alone then means guide(layer).
         device: "auto", "cpu", "cuda", "mps", ...; a tensor on a GPU is dreamed on there.
         memory: bytes to work in, beside the network, `image` and what is returned. It decides
             how large a part of a picture is seen at once, always in the same way, and on a CPU a
@@ -116,7 +117,7 @@ def dream(
     Raises:
         RecipeError: `recipe` is something else.
         ImageError: `image`, `mask` or `guide` is not a picture, is empty, or holds NaN.
-        ObjectiveError: the objective needs a guide, and there is none.
+        ObjectiveError: the objective needs a guide and there is none, or the other way round.
         ReverieError: network, layer, objective, device or memory is not to be had.
         Cancelled: `on_step` or `on_tile` raised it; its `image` is the dream so far.
     Source: Mordvintsev, Olah, Tyka 2015, github.com/google/deepdream, dream.ipynb.
@@ -127,6 +128,7 @@ def dream(
             f"recipe: {recipe!r:.60} is not a recipe; give reverie.Recipe(...), or a preset's: "
             'reverie.registry().presets()["classic"].recipe'
         )
+    recipe = recipe if guide is None else guided(recipe)
     with own_grad_mode():
         pixels, restore = to_tensor(image, memory)
         if device != "auto" or pixels.device.type == "cpu":

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reverie_comfyui import images, memory, program
-from reverie_comfyui.guiding import guided
 from reverie_comfyui.progress import Progress
 
 if TYPE_CHECKING:
@@ -94,6 +93,7 @@ def dreamer(
     Raises:
         ReverieError: with a sentence for the user.
     """
+    from reverie.engine.guiding import guided
     from reverie.engine.octaves import fit
     from reverie.networks.loading import load_network
 

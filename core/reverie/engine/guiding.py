@@ -1,10 +1,13 @@
-"""A guide picture linked to a node, and the objective that looks at it."""
+"""A guide picture, and the objective that looks at it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from reverie.errors import ObjectiveError
+from reverie.grammar import parse_objective
+from reverie.networks.loading import load_network
+from reverie.plugins import registry
 
 if TYPE_CHECKING:
     from reverie.recipe import Recipe
@@ -16,12 +19,8 @@ def guided(recipe: Recipe) -> Recipe:
     A recipe whose objective looks at a guide already stays as it is.
 
     Raises:
-        ObjectiveError: the objective is another sum, in which the guide would have no place.
+        ObjectiveError: the objective is another, in which the guide would have no place.
     """
-    from reverie.grammar import parse_objective
-    from reverie.networks.loading import load_network
-    from reverie.plugins import registry
-
     factories = registry().objectives()
     text = recipe.objective
     if not text.strip():
@@ -32,7 +31,7 @@ def guided(recipe: Recipe) -> Recipe:
     (*_, name) = objective.layers or [""]
     if objective.text != factories["layer"](name).text:
         raise ObjectiveError(
-            f"objective: {recipe.objective!r} does not look at the guide that is linked; write "
-            "guide(LAYER) in it, name one layer alone, or unlink the guide."
+            f"objective: {recipe.objective} does not look at the guide; write guide(layer) in it, "
+            "name one layer alone, or leave the guide away."
         )
     return recipe.evolve(objective=factories["guide"](name).text)
