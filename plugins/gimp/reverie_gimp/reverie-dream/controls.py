@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gi.repository import GimpUi, GObject, Gtk
+from gi.repository import GimpUi, GLib, GObject, Gtk
 
 from background import ask_worker
 from procedure import apply, preset_of, title
@@ -20,6 +20,8 @@ ROWS, COLUMNS = 6, 12
 """Pixels between rows, and between a label and its control."""
 WIDTH = 360
 """Pixels of labels and controls together, for sliders that can be aimed with."""
+HEIGHT = 500
+"""Pixels before the settings scroll: the dialog is to fit a laptop's screen of 768."""
 SLIDER = 400
 """Positions up to which a slider helps; more are typed."""
 NO_PRESET = "(settings below)"
@@ -42,8 +44,12 @@ class Controls:
         self._layers: dict[str, list[str]] = {}
         self._is_closed = False
         self._is_applying = False
-        self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=COLUMNS)
-        self.widget.set_size_request(WIDTH, -1)
+        self.widget = Gtk.ScrolledWindow(
+            hscrollbar_policy=Gtk.PolicyType.NEVER,
+            propagate_natural_height=True,
+            max_content_height=HEIGHT,
+            overlay_scrolling=False,
+        )
         self._make_rows()
         self._fill_presets()
         self._fill_networks()
@@ -64,8 +70,20 @@ class Controls:
             _add_row(grid, one, self._control(one))
         expander = Gtk.Expander(label="_Advanced", use_underline=True)
         expander.add(advanced)
-        self.widget.pack_start(plain, False, False, 0)
-        self.widget.pack_start(expander, False, False, 0)
+        expander.connect("notify::expanded", self._make_room)
+        rows = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=COLUMNS)
+        rows.set_size_request(WIDTH, -1)
+        rows.pack_start(plain, False, False, 0)
+        rows.pack_start(expander, False, False, 0)
+        self.widget.add(rows)
+
+    def _make_room(self, expander: Gtk.Expander, _spec: GObject.ParamSpec) -> None:
+        """Let the dialog grow as far as it may, and show what has come to light."""
+        if expander.get_expanded():
+            self.widget.set_min_content_height(HEIGHT)
+            bar = self.widget.get_vadjustment()
+            # Later: GTK counts the new rows only when it lays them out. None ends the timer.
+            GLib.timeout_add(100, lambda: bar.set_value(bar.get_upper()))
 
     def _control(self, one: dict[str, Any]) -> Gtk.Widget:
         name = one["name"]
