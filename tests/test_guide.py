@@ -11,6 +11,7 @@ import reverie
 from reverie.engine.guiding import guided
 from reverie.engine.octaves import resize
 from reverie.objectives import GUIDE, _best_match, guide, layer
+from reverie.testing import check_objective
 
 RECIPE = reverie.Recipe(objective="guide(eyes)", octaves=2, steps=4, precision="float32")
 
@@ -118,3 +119,7 @@ def test_a_layer_alone_means_its_guide(picture: torch.Tensor, objective: str, me
 def test_a_guide_that_nothing_looks_at_is_refused(picture: torch.Tensor) -> None:
     with pytest.raises(reverie.ObjectiveError, match="does not look at the guide"):
         reverie.dream(picture, RECIPE.evolve(objective="mean(eyes)"), guide=picture, device="cpu")
+
+
+def test_the_kit_for_authors_gives_a_guided_objective_its_guide() -> None:
+    check_objective("guide(eyes) - 0.5*layer(rings)")

@@ -59,6 +59,8 @@ def check_network(name: str) -> None:
 def check_objective(text: str, network: str = "embedded") -> None:
     """Check an objective: one finite value a picture, and three steps raise it.
 
+    One that looks at a guide is given one.
+
     Args:
         text: as a recipe writes it: "contrast(eyes)".
         network: the network whose layers it names.
@@ -69,10 +71,11 @@ def check_objective(text: str, network: str = "embedded") -> None:
     again = parse_objective(objective.text, registry().objectives())
     _require(again.text == objective.text, f"{text}: its text {objective.text!r} reads differently")
     picture = _picture(2)
+    guide = _picture(1).flip(3) if objective.guides else None
     with own_grad_mode():
         prepared = load_network(network).prepare(objective.layers, _CPU, torch.float32)
-        guide = _picture(1).flip(3)
-        objective = objective.guided_by(prepared(guide))
+        if guide is not None:
+            objective = objective.guided_by(prepared(guide))
         values, gradient = image_gradient(prepared, objective, picture)
     _require(values.shape == (2,), f"{text}: gives {tuple(values.shape)}, not one value a picture")
     _require(torch.isfinite(values).all(), f"{text}: gives {values.tolist()}")
