@@ -23,8 +23,7 @@ from tqdm import tqdm
 
 from reverie import __version__
 from reverie.cli.crew import Crew
-from reverie.cli.places import user_path
-from reverie.cli.resuming import left_to_do
+from reverie.cli.resuming import left_to_do, sources
 from reverie.cli.speech import say
 from reverie.errors import ReverieError
 from reverie.networks.weights import own_weights
@@ -84,12 +83,7 @@ def dream_on_cluster(
     paths = sys.stdout
     with _connected(options.ray) as ray, Crew(ray, order, most=len(jobs)) as crew:
         resolved = work.recipe.evolve(precision=crew.precision())
-        files = {
-            name: user_path(file)
-            for name in ("mask", "guide")
-            if (file := getattr(options, name)) is not None
-        }
-        left = left_to_do(jobs, resolved, digest=work.network.digest, **files)
+        left = left_to_do(jobs, resolved, digest=work.network.digest, **sources(options))
         return _write_all(crew, left, resolved.precision, paths=paths, quiet=options.quiet)
 
 

@@ -16,7 +16,7 @@ from reverie.cli.memory import read_size, working_memory
 from reverie.cli.options import chosen
 from reverie.cli.places import Job, plan, user_path
 from reverie.cli.progress import Interrupt, progress
-from reverie.cli.resuming import left_to_do
+from reverie.cli.resuming import left_to_do, sources
 from reverie.cli.speech import DownloadBar, say
 from reverie.device import choose_device
 from reverie.engine.dream import dream as dream_on
@@ -41,7 +41,6 @@ from reverie.record import read_recipe, write_record
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     import torch
 
@@ -101,13 +100,7 @@ def dream(options: argparse.Namespace) -> int:
     if on_cluster:
         return dream_on_cluster(jobs, work, options, asked)
     if resume:
-        jobs = left_to_do(
-            jobs,
-            recipe,
-            digest=network.digest,
-            mask=_file(options.mask),
-            guide=_file(options.guide),
-        )
+        jobs = left_to_do(jobs, recipe, digest=network.digest, **sources(options))
     return _dream_all(jobs, work)
 
 
@@ -138,10 +131,6 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
         )
         recipe = recipe.evolve(objective="")
     return recipe, None
-
-
-def _file(name: str | None) -> Path | None:
-    return None if name is None else user_path(name)
 
 
 def _check_names(recipe: Recipe) -> None:

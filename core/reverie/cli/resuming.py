@@ -10,11 +10,13 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reverie.cli.places import user_path
 from reverie.cli.speech import say
 from reverie.errors import ImageError, RecipeError
 from reverie.record import parse_record, read_recipe, write_record
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -73,6 +75,12 @@ def left_to_do(
         done = len(jobs) - len(left)
         say(f"reverie: {done} of {len(jobs)} dreams are there already.", sys.stderr)
     return left
+
+
+def sources(options: argparse.Namespace) -> dict[str, Path]:
+    """Give the files of mask and guide that the user named, as `left_to_do` takes them."""
+    named = {"mask": options.mask, "guide": options.guide}
+    return {name: user_path(file) for name, file in named.items() if file is not None}
 
 
 _STOPPED = "was stopped before its end"

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from reverie.device import choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.canvas import bands, copied, lives_in_file, taken_by
-from reverie.engine.frames import Frames, levels
+from reverie.engine.frames import GREY_LEVELS, Frames, levels
 from reverie.engine.gradient import magnitude, smooth, smoothing_sigma
 from reverie.engine.guiding import guided
 from reverie.engine.jitter import Jitter
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 _log = logging.getLogger(__name__)
-
-GREY_LEVELS = 255
-"""Step sizes are given on this scale; pictures are kept on 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reverie.engine.selection import Area
 
 GREY_LEVELS = 255
+"""Step sizes are given on this scale; pictures are kept on 0..1."""
 
 
 class Frames:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, device
 
     from reverie.recipe import Recipe
+    from reverie.record import Record
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,16 @@ class Dreamer:
         self.progress.picture_done(dreamed[0])
         return dreamed
 
-    def resolved(self) -> Recipe:
-        """Give the recipe with nothing left open."""
+    def record(self) -> Record:
+        """Give the recipe with nothing left open, and what was used with it."""
         from reverie.engine.prepare import resolve
+        from reverie.record import Record
 
-        return resolve(self.recipe, self.where)
+        return Record(
+            resolve(self.recipe, self.where),
+            is_masked=self.mask is not None,
+            is_guided=self.guide is not None,
+        )
 
 
 @contextmanager
@@ -113,7 +119,7 @@ def dreamer(
 
 def dream_batch(
     image: Tensor, recipe: Recipe, *, mask: Tensor | None = None, guide: Tensor | None = None
-) -> tuple[Tensor, Recipe]:
+) -> tuple[Tensor, Record]:
     """Dream on every image of a batch.
 
     Args:
@@ -122,7 +128,7 @@ def dream_batch(
         mask: where to dream, (N, h, w) of any size; None: everywhere.
         guide: what a guided objective looks at, (N, h, w, C).
     Returns:
-        The dreams, float32 in 0..1 on ComfyUI's intermediate device; and the recipe, resolved.
+        The dreams, float32 in 0..1 on ComfyUI's intermediate device; and their record.
     Raises:
         ReverieError: with a sentence for the user.
     """
@@ -130,7 +136,7 @@ def dream_batch(
         made = Film(len(image))
         for index in range(len(image)):
             made.add(one.dream(image[index : index + 1], index))
-        return made.images(), one.resolved()
+        return made.images(), one.record()
 
 
 class Film:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reverie.recipe import Recipe
+    from reverie.record import Record
     from reverie_comfyui.motion import Move
 
 SEEDS = 2**64
@@ -24,7 +25,7 @@ def dream_frames(
     *,
     mask: Tensor | None = None,
     guide: Tensor | None = None,
-) -> tuple[Tensor, Recipe]:
+) -> tuple[Tensor, Record]:
     """Dream a sequence of frames from each image of a batch.
 
     The first frame is the image itself, dreamed; each further one is the frame before, moved and
@@ -37,8 +38,8 @@ def dream_frames(
         mask: where to dream: (N, h, w) of any size; it stays where it is.
         guide: what a guided objective looks at, (N, h, w, C).
     Returns:
-        (B * frames, H, W, C) float32 in 0..1 on ComfyUI's intermediate device; and the recipe,
-        resolved.
+        (B * frames, H, W, C) float32 in 0..1 on ComfyUI's intermediate device; and their
+        record.
     Raises:
         ReverieError: with a sentence for the user.
     """
@@ -53,7 +54,7 @@ def dream_frames(
                 seed = (recipe.seed + number) % SEEDS
                 frame = one.dream(_moved(frame, move), index, seed=seed)
                 made.add(frame)
-        return made.images(), one.resolved()
+        return made.images(), one.record()
 
 
 def _moved(image: Tensor, move: Move) -> Tensor:

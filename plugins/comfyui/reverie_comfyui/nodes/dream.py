@@ -58,7 +58,6 @@ def _run(
     guide: Tensor | None = None,
     **chosen: Any,
 ) -> Result:
-    from reverie.record import Record
     from reverie_comfyui.dreaming import dream_batch
 
     wanted = choosing.choose(
@@ -70,9 +69,7 @@ def _run(
     )
     if recipe is None and (notice := choosing.preset_notice(preset)):
         _log.info("%s: %s", preset, notice)
-    dreamed, resolved = dream_batch(image, wanted, mask=mask, guide=guide)
-    record = Record(resolved, is_masked=mask is not None, is_guided=guide is not None)
-    return Result((dreamed, record))
+    return Result(dream_batch(image, wanted, mask=mask, guide=guide))
 
 
 DREAM = Node(

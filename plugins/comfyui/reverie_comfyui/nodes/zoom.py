@@ -109,7 +109,6 @@ def _run(
     reverie_objective: str | None = None,
     guide: Tensor | None = None,
 ) -> Result:
-    from reverie.record import Record
     from reverie_comfyui.motion import Motion
     from reverie_comfyui.zooming import dream_frames
 
@@ -122,9 +121,7 @@ def _run(
     )
     motion = Motion(zoom=zoom, rotation=rotation, shift_x=shift_x, shift_y=shift_y)
     moves = [motion.between((k - 1) / fps, k / fps) for k in range(1, frames)]
-    made, resolved = dream_frames(image, wanted, moves, mask=mask, guide=guide)
-    record = Record(resolved, is_masked=mask is not None, is_guided=guide is not None)
-    return Result((made, record))
+    return Result(dream_frames(image, wanted, moves, mask=mask, guide=guide))
 
 
 ZOOM = Node(
