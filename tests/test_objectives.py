@@ -339,6 +339,14 @@ def test_which_of_equal_channels_is_chosen_is_not_left_to_chance() -> None:
     assert look.find(torch.ones(1, 4, 2, 2)).tolist() == [[0.5, 0.5, 0, 0]]
 
 
+def test_what_is_silent_all_over_is_not_chosen_unless_there_is_nothing_else() -> None:
+    shown = torch.arange(5.0).view(1, 5, 1, 1) * torch.ones(1, 5, 2, 2)
+    shown[:, 1] = 0
+    chosen = [[*term.looks[0].find(shown)[0]] for term in (weakest("a", 2), middling("a"))]
+    assert chosen == [[0, 0, 0.5, 0.5, 0], [0, 0, 0, 1, 0]]
+    assert weakest("a", 4).looks[0].find(shown).tolist() == [[0.25, 0.25, 0.25, 0.25, 0]]
+
+
 def test_two_terms_that_want_to_know_the_same_look_once() -> None:
     both = strongest("eyes", 3) + 2 * strongest("eyes", 3) - strongest("eyes", 2)
     assert len(both.looks) == 2
@@ -397,7 +405,7 @@ def test_corrections_carry_their_weight_and_are_worth_nothing(activation: Tensor
         (lambda: blur(1, every=0), "every=0 is too few"),
         (lambda: clip_small_norm(100), "100 is no percentage"),
         (lambda: clip_small_contribution(-1), "-1 is no percentage"),
-        (lambda: logit(1.5),  # type: ignore[arg-type] "neither a word nor a whole number"),
+        (lambda: logit(1.5), "neither a word nor a whole number"),  # type: ignore[arg-type]
     ],
 )
 def test_what_makes_no_sense_is_told_in_a_sentence(make: Any, said: str) -> None:

@@ -2,7 +2,8 @@
 
 Strength is a channel's mean activation. It is looked up in the whole picture as it is when an
 octave begins, or once, when the first does (`when="dream"`); then the mean of the chosen channels
-is climbed, as `channels` does with numbers.
+is climbed, as `channels` does with numbers. Channels that are 0 everywhere in the picture, as most
+are after a ReLU, have no gradient there, so `weakest` and `middling` pass them over.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ def strongest(name: str, count: int = 1, when: str = "octave") -> Objective:
 
     Source: neural-dream, -channel_mode strong.
     """
-    return _some("strongest", name, count, when, lambda order, n: order[:, -n:])
+    return _some("strongest", name, count, when, lambda order, n: order[-n:])
 
 
 @objective("The features that are weakest in this picture: what was never there.")
 def weakest(name: str, count: int = 1, when: str = "octave") -> Objective:
     """The mean of the `count` channels of a layer whose mean activation is lowest.
 
-    A channel that is silent all over after a ReLU has no gradient: name the layer before the ReLU,
-    or choose more of them. Source: neural-dream, -channel_mode weak.
+    Of those that are not 0 all over, if there are so many.
+    Source: neural-dream, -channel_mode weak, which takes the silent ones too.
     """
-    return _some("weakest", name, count, when, lambda order, n: order[:, :n])
+    return _some("weakest", name, count, when, lambda order, n: order[:n])
 
 
 @objective("The features in the middle, neither strong nor weak in this picture.")
@@ -47,8 +48,8 @@ def middling(name: str, count: int = 1, when: str = "octave") -> Objective:
     """
 
     def middle(order: Tensor, count: int) -> Tensor:
-        start = (order.shape[1] - count) // 2
-        return order[:, start : start + count]
+        start = (len(order) - count) // 2
+        return order[start : start + count]
 
     return _some("middling", name, count, when, middle)
 
@@ -81,9 +82,12 @@ def _some(
         if count > channels:
             raise ObjectiveError(f"{call}: count={count} is outside 1..{channels} of {name!r}.")
         # Stable: which of two channels that are alike is chosen must not be left to chance.
-        order = activation.mean(dim=(2, 3)).argsort(dim=1, stable=True)
-        share = activation.new_zeros(order.shape)
-        return share.scatter(1, pick(order, count), 1 / count)
+        orders = activation.mean(dim=(2, 3)).argsort(dim=1, stable=True)
+        share = activation.new_zeros(orders.shape)
+        for number, order in enumerate(orders):
+            heard = order[activation[number, order].ne(0).flatten(1).any(dim=1)]
+            share[number, pick(heard if len(heard) >= count else order, count)] = 1 / count
+        return share
 
     return _chosen(call, f"{call}:{name}:{count}:{when}", name, when, find)
 
