@@ -107,7 +107,7 @@ class Climb:
         """
         if self.look is not None and self.look.target is not None:
             size = (pixels.shape[2], pixels.shape[3])
-            target = resize(self.look.target.to(pixels.device), size)
+            target = resize(self.look.target.to(pixels.device), size, like=pixels)
             self.look.target = target[:, :, rows, columns]
 
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:

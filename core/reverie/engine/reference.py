@@ -109,7 +109,7 @@ class Glances:
         if _after(ORIGINAL, names):
             others[ORIGINAL] = original
         if _after(TARGET, names) and self.target is not None:
-            others[TARGET] = resize(self.target, size)
+            others[TARGET] = resize(self.target, size, like=picture)
         found = {} if before is None else dict(before.found)
         due = [
             look for look in self._objective.looks if look.when == "octave" or look.key not in found

@@ -168,17 +168,16 @@ class _Tiles:
         result = empty(image.shape, like=image)
         for row in plan.rows:
             for column in plan.columns:
-                window = _cut(image, row, column, shift)
-                hand_back(image)
                 cut = partial(_cut, row=row, column=column, shift=shift)
-                beside = [every.mapped(cut) for every in reference]
+                window, beside = cut(image), [every.mapped(cut) for every in reference]
+                hand_back(image, *(one for every in reference for one in every.pictures.values()))
                 value, piece = self._gradient(window, (0, 0), *beside)
                 # The mean over a tile weighs its cells more than the mean over the picture does.
                 piece *= self._cells(window.shape[2]) * self._cells(window.shape[3]) / cells
                 _lay_in(result, piece, row, column, shift)
                 values += value * (row.length * column.length / (height * width))
                 hand_back(result)
-                del window, piece
+                del window, beside, piece
                 if self._is_frugal and image.device.type == "cpu":
                     trim()
         return values, result
