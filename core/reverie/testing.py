@@ -50,6 +50,9 @@ def check_network(name: str) -> None:
     _require(network.layers, f"{name}: no layer gives a tensor that could be dreamed")
     layer = network.layer(network.default_layer)
     _require(layer.channels > 0, f"{name}: the default layer {layer.name!r} has no channels")
+    if network.record.words is not None and ":" not in name:  # other weights, other classes
+        classes = network.head.channels
+        _require(network.words, f"{name}: its words are not as many as its {classes} classes")
     recipe = Recipe(network=name, octaves=1, steps=2, precision="float32")
     picture = _picture(2)
     first, second = (dream(picture, recipe, device=_CPU) for _ in range(2))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from reverie.engine.canvas import bands, copied, empty
+from reverie.engine.canvas import bands, copied, empty, hand_back
 from reverie.engine.gradient import smooth
 from reverie.engine.parameterization import PIXELS
 from reverie.errors import ObjectiveError
@@ -147,4 +147,5 @@ def _percentile(scores: Tensor, percent: float, mask: Tensor | None) -> Tensor:
             sample = chosen if chosen.numel() else sample
         rank = 1 + round(percent / 100 * (sample.numel() - 1))
         least.append(sample.kthvalue(rank).values)
+        hand_back(scores)
     return torch.stack(least).view(-1, 1, 1, 1)

@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING
 
 from reverie.errors import ObjectiveError
 from reverie.objectives.algebra import Objective, local, objective
+from reverie.objectives.similarity import check_power, dot_by_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
-
-_EPSILON = 1e-4
-"""lucid's: keeps a cosine finite where nothing is active."""
-_LEAST_COSINE = 0.1
-"""lucid's: below this a cosine counts as much as here, so that it never turns the gradient."""
 
 
 @objective("Whatever a layer sees, more of it: the classic dream.")
@@ -115,21 +111,13 @@ class _Direction:
     """A direction in a layer's channels, and how far activations go along it."""
 
     def __init__(self, call: str, name: str, weights: str, power: float) -> None:
-        if not 0 <= power <= 16:  # noqa: PLR2004
-            raise ObjectiveError(f"{call}: cossim_power={power} is outside 0..16.")
+        check_power(call, power)
         self._call, self._name, self._power = call, name, power
         self._is_sparse, self._weights = _read(call, weights)
 
     def along(self, activation: Tensor) -> Tensor:
         """Give (N, H, W) for activations (N, C, H, W)."""
-        vector = self._vector(activation)
-        dot = (activation * vector).sum(dim=1)
-        if not self._power:
-            return dot
-        # The square root of 0 has no gradient; clamped, it has 0.
-        length = activation.square().sum(dim=1).clamp_min(_EPSILON**2).sqrt()
-        cosine = dot / (length + _EPSILON)
-        return dot * cosine.clamp_min(_LEAST_COSINE) ** self._power
+        return dot_by_cosine(activation, self._vector(activation), self._power)
 
     def _vector(self, activation: Tensor) -> Tensor:
         count = activation.shape[1]

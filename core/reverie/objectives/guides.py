@@ -39,8 +39,8 @@ def guide_mean(name: str = "") -> Objective:
 
     -1/C sum_c (mean_xy a_c - mean_xy g_c)^2. It is no mean over positions, so a picture that does
     not fit into memory cannot be climbed in tiles. Without a layer it is the network's default.
-    Source: the moment matching of style transfer, Li et al. 2017, Demystifying Neural Style
-    Transfer, section 4.2, means only.
+    Source: Li et al. 2017, Demystifying Neural Style Transfer, the loss of batch normalisation's
+    statistics, of which these are the means.
     """
     if not name:
         return _without_layer(guide_mean)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from reverie.errors import ObjectiveError
 from reverie.objectives.algebra import ORIGINAL, TARGET, Look, Objective, objective
+from reverie.objectives.similarity import check_power, dot_by_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-_EPSILON = 1e-4
-_LEAST_COSINE = 0.1
+_LEAST = 1e-8
+"""The smallest mean square that a distance is divided by."""
 _PREFIXES = {"original": ORIGINAL, "guide": TARGET}
 
 
@@ -30,7 +31,7 @@ def invert(name: str, of: str = "original") -> Objective:
     `of="guide"`, or let it hold other terms back. ||o||^2 is that of the whole picture, taken when
     an octave begins.
     Source: Mahendran, Vedaldi 2015, Understanding Deep Image Representations by Inverting Them,
-    section 3, equation 4.
+    the normalised Euclidean loss of "Balancing the different terms".
     """
     other = _prefix("invert", of) + name
     key = f"mean square of {other}"
@@ -38,7 +39,7 @@ def invert(name: str, of: str = "original") -> Objective:
 
     def value(activations: Mapping[str, Tensor]) -> Tensor:
         apart = (activations[name] - activations[other]).square().mean(dim=(1, 2, 3))
-        return -apart / activations[key].clamp_min(_EPSILON**2)
+        return -apart / activations[key].clamp_min(_LEAST)
 
     return Objective(
         frozenset({name}), value, is_local=True, references=frozenset({other}), looks=(look,)
@@ -53,25 +54,17 @@ def caricature(name: str, cossim_power: float = 1.0, of: str = "original") -> Ob
         name: the layer.
         cossim_power: p, 0..16; the higher, the truer to the original's proportions.
         of: "original" or "guide".
-    Source: lucid, recipes of feature caricatures, with _dot_cossim of optvis/objectives.py; there
-    the cosine is that of the whole layer, here of each position, so that tiles see the same.
+    Source: lucid, recipes/caricature.py, dot_compare; there over the whole layer, and what it calls
+    a cosine is not divided by the length of a. Here by position, so that tiles see the same.
     """
-    if not 0 <= cossim_power <= 16:  # noqa: PLR2004
-        raise ObjectiveError(f"caricature: cossim_power={cossim_power} is outside 0..16.")
+    check_power("caricature", cossim_power)
     other = _prefix("caricature", of) + name
 
     def value(activations: Mapping[str, Tensor]) -> Tensor:
-        seen, wanted = activations[name], activations[other]
-        product = (seen * wanted).sum(dim=1)
-        if cossim_power:
-            # The square root of 0 has no gradient; clamped, it has 0.
-            lengths = [
-                each.square().sum(dim=1).clamp_min(_EPSILON**2).sqrt() + _EPSILON
-                for each in (seen, wanted)
-            ]
-            cosine = product / lengths[0] / lengths[1]
-            product = product * cosine.clamp_min(_LEAST_COSINE) ** cossim_power
-        return product.mean(dim=(1, 2)) / seen.shape[1]
+        seen = activations[name]
+        return (
+            dot_by_cosine(seen, activations[other], cossim_power).mean(dim=(1, 2)) / seen.shape[1]
+        )
 
     return Objective(frozenset({name}), value, is_local=True, references=frozenset({other}))
 

@@ -36,7 +36,7 @@ def total_variation(beta: float = 1.0) -> Objective:
 
     Args:
         beta: 1..4; 1 leaves sharp edges, 2 rounds them.
-    Source: Rudin, Osher, Fatemi 1992; Mahendran, Vedaldi 2015, section 3.2.
+    Source: Rudin, Osher, Fatemi 1992; Mahendran, Vedaldi 2015, "Regularisers", R_V.
     """
     if not 1 <= beta <= 4:  # noqa: PLR2004
         raise ObjectiveError(f"total_variation: beta={beta} is outside 1..4.")
@@ -80,7 +80,7 @@ def alpha_norm(alpha: float = 6.0) -> Objective:
 
     Args:
         alpha: 1..16.
-    Source: Mahendran, Vedaldi 2015, section 3.2, R_alpha, with alpha = 6; there a sum.
+    Source: Mahendran, Vedaldi 2015, "Regularisers", R_alpha, with alpha = 6; there a sum.
     """
     if not 1 <= alpha <= _HIGHEST:
         raise ObjectiveError(f"alpha_norm: alpha={alpha} is outside 1..{_HIGHEST:g}.")
