@@ -220,6 +220,13 @@ def test_diversity_makes_the_pictures_of_a_batch_differ_more() -> None:
     assert apart[1] > 1.2 * apart[0]
 
 
+def test_a_batch_that_is_seen_at_once_needs_memory_for_all_of_it() -> None:
+    alone, together = climb_of("neuron(eyes, 3)"), climb_of("diversity(eyes)")
+    shape = (4, 3, 64, 96)
+    more = together.least_memory(shape, in_file=False) - alone.least_memory(shape, in_file=False)
+    assert more == 3 * 64 * 96 * together.footprint
+
+
 def test_mapping_changes_pictures_and_leaves_what_was_found() -> None:
     seen = Reference({ORIGINAL: torch.ones(2, 3, 4, 5)}, {"key": torch.arange(2)})
     turned = seen.of(1).mapped(lambda x: x.transpose(2, 3))

@@ -66,6 +66,8 @@ class Climb:
     """Looks at whole pictures when an octave begins; None: the objective needs the picture only."""
     corrections: tuple[Correction, ...] = ()
     """What is done to the picture after each step."""
+    sees_batch: bool = False
+    """All pictures of a batch are seen at once."""
 
     @property
     def margin(self) -> int | None:
@@ -114,7 +116,8 @@ class Climb:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
         whole = shape[-2] * shape[-1]
         seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
-        return taken_by(shape, in_file=in_file) + seen * self.footprint
+        together = shape[0] if self.sees_batch else 1
+        return taken_by(shape, in_file=in_file) + together * seen * self.footprint
 
 
 def prepare(
@@ -173,6 +176,7 @@ def prepare(
         needs_guide=needs_guide,
         look=Glances(prepared, objective, guide, most) if objective.needs_references else None,
         corrections=corrections,
+        sees_batch=objective.sees_batch,
     )
 
 

@@ -21,7 +21,7 @@ def diversity(name: str) -> Objective:
 
     G_i = A_i A_i^T over a layer's channels; the value of picture i is -sum_{j != i} cos(G_i, G_j),
     0 for a picture alone. Pictures that are exactly alike stay so: they need different beginnings.
-    Mix it with what all should show: channel(eyes, 3) + 100*diversity(eyes). A batch is climbed at
+    Mix it with what all should show: channel(eyes, 3) + 300*diversity(eyes). A batch is climbed at
     once, and not in tiles.
     Source: lucid, optvis/objectives.py, diversity, which one subtracts there.
     """

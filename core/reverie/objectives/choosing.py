@@ -3,7 +3,8 @@
 Strength is a channel's mean activation. It is looked up in the whole picture as it is when an
 octave begins, or once, when the first does (`when="dream"`); then the mean of the chosen channels
 is climbed, as `channels` does with numbers. Channels that are 0 everywhere in the picture, as most
-are after a ReLU, have no gradient there, so `weakest` and `middling` pass them over.
+are after a ReLU, have no gradient there, so `weakest` and `middling` pass them over. With a mask,
+the whole picture is the rectangle that is dreamed: the selection and a margin.
 """
 
 from __future__ import annotations
