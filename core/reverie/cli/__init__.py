@@ -92,6 +92,10 @@ def parser() -> argparse.ArgumentParser:
         command = actions.add_parser(action, help=words)
         command.add_argument("name", metavar="NAME", help=name)
         command.set_defaults(run=f"listing:{action}_network")
+    classes = actions.add_parser("words", help="list the classes that logit(word) can name")
+    classes.add_argument("name", metavar="NAME", help="a classifier")
+    classes.add_argument("pattern", metavar="PATTERN", nargs="?", default="", help="part of a word")
+    classes.set_defaults(run="listing:words_of_network")
 
     for kind in ("presets", "objectives", "parameterizations", "hosts"):
         command = commands.add_parser(kind, help=f"list {kind}")

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from reverie.device import choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.canvas import bands, copied, lives_in_file, taken_by
+from reverie.engine.correcting import AfterStep
 from reverie.engine.frames import GREY_LEVELS, Frames, levels
 from reverie.engine.gradient import magnitude, smooth, smoothing_sigma
 from reverie.engine.guiding import guided
@@ -33,6 +34,8 @@ from reverie.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from reverie.engine.reference import Reference
 
 _log = logging.getLogger(__name__)
 
@@ -135,6 +138,7 @@ def dream(
         climb = _prepare(recipe, pixels, memory, seen, on_tile)
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.margin, climb.stride)
+        climb.lay_target_over(pixels, area.rows, area.columns)
         step = None
         try:
             steps = _ascend(area.pixels, area.mask, climb) if area.pixels.numel() else ()
@@ -234,6 +238,7 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
     jitter = Jitter(recipe.jitter, recipe.seed)
     mask = None if mask is None else _cover(mask, climb.smallest_side)[0]
     picture = before = base  # the first octave has neither
+    beside: tuple[Reference, ...] = ()
 
     for octave, size in enumerate(sizes, start=1):
         original = resize(base, size)
@@ -246,9 +251,11 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
         before = original
         where = None if mask is None else resize(mask, size)
         latent = climb.space.encode(picture)
+        beside = climb.beside(picture, original, *beside)
 
         for step in range(1, recipe.steps + 1):
-            values, gradient = climb.gradient(picture, jitter.shift())
+            values, gradient = climb.gradient(picture, jitter.shift(), *beside)
+            after = AfterStep(climb.corrections, step, picture, gradient, where)
             if recipe.smoothing:
                 sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
                 gradient = smooth(gradient, sigma)
@@ -256,6 +263,7 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
             latent, picture = move(
                 climb.space, latent, picture, gradient, pace, where, clip=recipe.clip
             )
+            latent, picture = after.correct(climb.space, latent, picture)
             del gradient  # it is as large as the picture, and `result` may need room
 
             def result(picture: Tensor = picture, original: Tensor = original) -> Tensor:

@@ -10,11 +10,13 @@ import torch
 
 from reverie.device import DTYPES, choose_precision
 from reverie.engine.canvas import LARGE, taken_by
+from reverie.engine.correcting import checked
 from reverie.engine.footprint import bytes_per_pixel
 from reverie.engine.frozen import forbid, freeze
 from reverie.engine.gradient import image_gradient
 from reverie.engine.octaves import fit, resize
 from reverie.engine.operations import Unfreezable
+from reverie.engine.reference import Glances
 from reverie.engine.replay import replayed
 from reverie.engine.tiles import Gradient, least, tiled
 from reverie.errors import ObjectiveError
@@ -28,13 +30,18 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from reverie.engine.reference import Reference
     from reverie.networks.loading import LoadedNetwork, PreparedNetwork
-    from reverie.objectives import Objective
+    from reverie.objectives import Correction, Objective
     from reverie.recipe import Recipe
     from reverie.types import Parameterization
 
 GUIDE_SIDE = 384
 """px: the longest side at which a guide is looked at, if it is larger."""
+
+
+_FLOAT = 4
+"""Bytes of a value in float32."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,12 @@ class Climb:
     """Bytes of working memory for each px that is seen at once."""
     needs_guide: bool = False
     """The objective looks at a guide picture, and none was given."""
+    look: Glances | None = None
+    """Looks at whole pictures when an octave begins; None: the objective needs the picture only."""
+    corrections: tuple[Correction, ...] = ()
+    """What is done to the picture after each step."""
+    sees_batch: bool = False
+    """All pictures of a batch are seen at once."""
 
     @property
     def margin(self) -> int | None:
@@ -77,11 +90,34 @@ class Climb:
                 "dream(..., guide=picture), or --guide PICTURE on the command line."
             )
 
+    def beside(
+        self, picture: Tensor, original: Tensor, *before: Reference
+    ) -> tuple[Reference, ...]:
+        """Give what the steps of an octave look at besides the picture; mostly nothing.
+
+        Args:
+            picture: the dreamed one as the octave begins, (N, 3, H, W).
+            original: the undreamed one at this size.
+            before: what this gave for the octave before, if there was one.
+        """
+        return () if self.look is None else (self.look(picture, original, *before),)
+
+    def lay_target_over(self, pixels: Tensor, rows: slice, columns: slice) -> None:
+        """Stretch the guide over whole pictures, and keep of it what covers the part dreamed.
+
+        Only where the objective compares with it place by place.
+        """
+        if self.look is not None and self.look.target is not None:
+            size = (pixels.shape[2], pixels.shape[3])
+            target = resize(self.look.target.to(pixels.device), size, like=pixels)
+            self.look.target = target[:, :, rows, columns]
+
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
         whole = shape[-2] * shape[-1]
         seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
-        return taken_by(shape, in_file=in_file) + seen * self.footprint
+        together = shape[0] if self.sees_batch else 1
+        return taken_by(shape, in_file=in_file) + together * seen * self.footprint
 
 
 def prepare(
@@ -108,7 +144,9 @@ def prepare(
     network = load_network(recipe.network)
     objective = _objective(recipe, network)
     forth, back = DTYPES[choose_precision(recipe.precision, device)]
+    corrections = checked(objective)
     prepared = network.prepare(objective.layers, device, forth)
+    needs_guide = objective.needs_guide and guide is None
     if guide is not None and objective.guides:
         objective = objective.guided_by(_see(prepared, guide))
     whole = _announced(_gradient(prepared, objective, back), on_tile)
@@ -116,6 +154,7 @@ def prepare(
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
     has_tape = not _has_no_tape(prepared, back) or freeze(prepared, back) is None
     footprint = bytes_per_pixel(network.layers, prepared.paths, forth, keeps_all=has_tape)
+    footprint += _bytes_beside(network, objective)
     most = LARGE if memory is None else memory // footprint
     cells = _cells(network, prepared, objective)
     return Climb(
@@ -128,22 +167,38 @@ def prepare(
             most=most,
             cells=cells,
             is_frugal=memory is not None,
+            sees_batch=objective.sees_batch,
         ),
         smallest_side=network.smallest_side(objective.layers),
         reach=reach if local else None,
         stride=stride,
         footprint=footprint,
-        needs_guide=bool(objective.guides),
+        needs_guide=needs_guide,
+        look=Glances(prepared, objective, guide, most) if objective.needs_references else None,
+        corrections=corrections,
+        sees_batch=objective.sees_batch,
     )
+
+
+def _bytes_beside(network: LoadedNetwork, objective: Objective) -> int:
+    """Bytes for each px of the activations that other pictures keep during a step, and of these."""
+    if not objective.references:
+        return 0
+    names = {name.partition(":")[2] for name in objective.references} - {INPUT}
+    layers = [network.layer(name) for name in names]
+    values = sum(layer.channels / layer.stride**2 for layer in layers if layer.stride)
+    return round(_FLOAT * (6 + len({n.partition(":")[0] for n in objective.references}) * values))
 
 
 def _announced(gradient: Gradient, on_tile: Callable[[], None] | None) -> Gradient:
     if on_tile is None:
         return gradient
 
-    def announced(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def announced(
+        image: Tensor, shift: tuple[int, int], *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         on_tile()
-        return gradient(image, shift)
+        return gradient(image, shift, *reference)
 
     return announced
 
@@ -189,20 +244,25 @@ def _cells(
 def _gradient(prepared: PreparedNetwork, objective: Objective, back: torch.dtype) -> Gradient:
     """Choose how: tape-free on the CPU and in mixed precision, recorded on NVIDIA's, else as is."""
 
-    def with_autograd(image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
-        return image_gradient(prepared, objective, image, shift)
+    def with_autograd(
+        image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
+        return image_gradient(prepared, objective, image, shift, *reference)
 
-    def without_tape(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def without_tape(
+        image: Tensor, shift: tuple[int, int], *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         if (frozen := freeze(prepared, back)) is not None:
             try:
-                return frozen.gradient(objective, image, shift)
+                return frozen.gradient(objective, image, shift, *reference)
             except Unfreezable as reason:
                 forbid(prepared, reason)
-        return with_autograd(image, shift)
+        return with_autograd(image, shift, *reference)
 
     if _has_no_tape(prepared, back):
         return without_tape
-    if prepared.device.type != "cuda":
+    # A recording reads one picture from one place: what looks at others runs as it is.
+    if prepared.device.type != "cuda" or objective.needs_references:
         return with_autograd
     if not objective.text:  # nothing tells it from another
         return replayed(with_autograd)
@@ -224,4 +284,4 @@ def resolve(recipe: Recipe, device: torch.device) -> Recipe:
 def _objective(recipe: Recipe, network: LoadedNetwork) -> Objective:
     if not recipe.objective.strip():
         return layer(network.default_layer)
-    return parse_objective(recipe.objective, registry().objectives())
+    return parse_objective(recipe.objective, registry().objectives()).fit(network)

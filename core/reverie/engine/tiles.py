@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,12 +19,16 @@ from reverie.device import says_out_of_memory
 from reverie.engine.canvas import LARGE, empty, hand_back, trim
 from reverie.errors import ReverieError
 
+if TYPE_CHECKING:
+    from reverie.engine.reference import Reference
+
 _log = logging.getLogger(__name__)
 
-Gradient = Callable[[Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
+Gradient = Callable[..., tuple[Tensor, Tensor]]
 """From pictures (N, 3, H, W) to an objective's values (N,) and its gradient, shaped like them.
 
-The network sees the pictures rolled by rows and columns in px; the gradient is not rolled.
+The network sees the pictures rolled by a second argument, rows and columns in px; the gradient is
+not rolled. A third, a `Reference`, is given only where the objective needs one.
 """
 
 _LEAST = 128
@@ -39,6 +43,7 @@ def tiled(
     most: int = LARGE,
     cells: Callable[[int], int] | None = None,
     is_frugal: bool = False,
+    sees_batch: bool = False,
 ) -> Gradient:
     """Make a gradient that sees pictures one by one, and large ones in tiles.
 
@@ -53,7 +58,11 @@ def tiled(
         cells: how many outputs in a row a length in px gives: a tile weighs as many means as it
             has cells. None: its area.
         is_frugal: give the system back after each tile what is free, which takes time.
+        sees_batch: all pictures are seen at once, because they look at each other; then none is
+            cut up.
     """
+    if sees_batch:
+        return _untiled(gradient)
     if halo is None:
         return _one_by_one(_untiled(gradient), most)
     return _Tiles(
@@ -81,13 +90,16 @@ def _one_by_one(gradient: Gradient, most: int) -> Gradient:
     There, each gets to the bit what it would get alone.
     """
 
-    def each(image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+    def each(
+        image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         count, _, height, width = image.shape
         if count == 1 or (image.device.type != "cpu" and count * height * width <= most):
-            return gradient(image, shift)
+            return gradient(image, shift, *reference)
         values, result = [], empty(image.shape, like=image)
         for number in range(count):
-            value, result[number : number + 1] = gradient(image[number : number + 1], shift)
+            alone = [every.of(number) for every in reference]
+            value, result[number : number + 1] = gradient(image[number : number + 1], shift, *alone)
             values.append(value)
         return torch.cat(values), result
 
@@ -95,9 +107,11 @@ def _one_by_one(gradient: Gradient, most: int) -> Gradient:
 
 
 def _untiled(gradient: Gradient) -> Gradient:
-    def whole(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def whole(
+        image: Tensor, shift: tuple[int, int], *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         try:
-            return gradient(image, shift)
+            return gradient(image, shift, *reference)
         except (RuntimeError, MemoryError) as error:
             if not says_out_of_memory(error):
                 raise
@@ -130,35 +144,40 @@ class _Tiles:
         self._cells = cells
         self._is_frugal = is_frugal
 
-    def __call__(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         while True:
             try:
-                return _one_by_one(self._climb, self._most)(image, shift)
+                return _one_by_one(self._climb, self._most)(image, shift, *reference)
             except (RuntimeError, MemoryError) as error:
                 if not says_out_of_memory(error):
                     raise
                 lack = error.with_traceback(None)  # its frames hold what is to be freed
             self._retreat(image, lack)
 
-    def _climb(self, image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def _climb(
+        self, image: Tensor, shift: tuple[int, int], *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         plan = self._plan(image)
         if len(plan.rows) == len(plan.columns) == 1:
-            return self._gradient(image, shift)
+            return self._gradient(image, shift, *reference)
         height, width = image.shape[2:]
         cells = self._cells(height) * self._cells(width)
         values = torch.zeros(1, device=image.device, dtype=torch.float32)
         result = empty(image.shape, like=image)
         for row in plan.rows:
             for column in plan.columns:
-                window = _cut(image, row, column, shift)
-                hand_back(image)
-                value, piece = self._gradient(window, (0, 0))
+                cut = partial(_cut, row=row, column=column, shift=shift)
+                window, beside = cut(image), [every.mapped(cut) for every in reference]
+                hand_back(image, *(one for every in reference for one in every.pictures.values()))
+                value, piece = self._gradient(window, (0, 0), *beside)
                 # The mean over a tile weighs its cells more than the mean over the picture does.
                 piece *= self._cells(window.shape[2]) * self._cells(window.shape[3]) / cells
                 _lay_in(result, piece, row, column, shift)
                 values += value * (row.length * column.length / (height * width))
                 hand_back(result)
-                del window, piece
+                del window, beside, piece
                 if self._is_frugal and image.device.type == "cpu":
                     trim()
         return values, result
