@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,13 +20,15 @@ from torch.nn import functional
 from reverie.device import choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.canvas import bands, copied, lives_in_file, taken_by
 from reverie.engine.frames import GREY_LEVELS, Frames, levels
-from reverie.engine.gradient import magnitude, smooth, smoothing_sigma
+from reverie.engine.gradient import magnitude, smooth, smoothing_reach, smoothing_sigma
 from reverie.engine.guiding import guided
 from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
 from reverie.engine.parameterization import move
 from reverie.engine.prepare import Climb, prepare
 from reverie.engine.selection import Area, select
+from reverie.engine.tones import Tones
+from reverie.engine.wrapping import Wraps, around, wraps_of
 from reverie.errors import Cancelled, RecipeError, ReverieError
 from reverie.image import to_mask, to_tensor
 from reverie.recipe import Recipe
@@ -130,7 +132,8 @@ def dream(
         pixels, restore = to_tensor(image, memory)
         if device != "auto" or pixels.device.type == "cpu":
             pixels = pixels.to(choose_device(device))
-        pixels = resize(pixels, fit((pixels.shape[2], pixels.shape[3]), recipe.size))
+        size = fit((pixels.shape[2], pixels.shape[3]), recipe.size)
+        pixels = resize(pixels, size, wraps=wraps_of(recipe.edges))
         seen = None if guide is None else to_tensor(guide)[0][:1].clamp(0, 1)
         climb = _prepare(recipe, pixels, memory, seen, on_tile)
         where = None if mask is None else to_mask(mask, pixels)
@@ -225,45 +228,50 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
         base: (N, 3, H, W) float32 in 0..1; left unchanged.
         mask: (N or 1, 1, H, W) in 0..1, multiplied into every step; None is 1 everywhere.
     """
-    recipe = climb.recipe
-    base, uncover = _cover(base, climb.smallest_side)
+    recipe, wraps = climb.recipe, climb.wraps
+    base, uncover = _cover(base, climb.smallest_side, wraps)
     full = (base.shape[2], base.shape[3])
     sizes = octave_sizes(full, recipe.octaves, recipe.octave_scale, climb.smallest_side)
     work = recipe.steps * sum(height * width for height, width in sizes)
     done = 0
     jitter = Jitter(recipe.jitter, recipe.seed)
-    mask = None if mask is None else _cover(mask, climb.smallest_side)[0]
+    mask = None if mask is None else _cover(mask, climb.smallest_side, wraps)[0]
+    tones = Tones(recipe, base)
     picture = before = base  # the first octave has neither
 
     for octave, size in enumerate(sizes, start=1):
-        original = resize(base, size)
+        original = resize(base, size, wraps=wraps)
         if octave == 1:
             picture = copied(original)
         elif recipe.carry == "detail":
-            picture = _lay_on(original, _subtract(picture, before))
+            picture = _lay_on(original, _subtract(picture, before), wraps)
         else:
-            picture = _enlarge(picture, original, mask)
+            picture = _enlarge(picture, original, mask, wraps)
         before = original
-        where = None if mask is None else resize(mask, size)
+        where = None if mask is None else resize(mask, size, wraps=wraps)
+        tones.begin(original, where)
         latent = climb.space.encode(picture)
 
         for step in range(1, recipe.steps + 1):
             values, gradient = climb.gradient(picture, jitter.shift())
+            gradient = tones.along(gradient)
             if recipe.smoothing:
                 sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
-                gradient = smooth(gradient, sigma)
+                blur = partial(smooth, sigma=sigma)
+                gradient = around(blur, gradient, smoothing_reach(sigma), wraps)
             pace = recipe.step_size / GREY_LEVELS / magnitude(gradient, recipe.normalization)
             latent, picture = move(
                 climb.space, latent, picture, gradient, pace, where, clip=recipe.clip
             )
             del gradient  # it is as large as the picture, and `result` may need room
+            latent = tones.hold(latent, picture, climb.space)
 
             def result(picture: Tensor = picture, original: Tensor = original) -> Tensor:
                 full = copied(picture)
                 if original.shape != base.shape and recipe.carry == "detail":
-                    full = _lay_on(base, _subtract(full, original))
+                    full = _lay_on(base, _subtract(full, original), wraps)
                 elif original.shape != base.shape:
-                    full = _enlarge(full, base, mask)
+                    full = _enlarge(full, base, mask, wraps)
                 for rows in bands(full):
                     full[:, :, rows].clamp_(0, 1)
                 return uncover(full)
@@ -290,31 +298,36 @@ def _subtract(picture: Tensor, original: Tensor) -> Tensor:
     return picture
 
 
-def _lay_on(original: Tensor, detail: Tensor) -> Tensor:
+def _lay_on(original: Tensor, detail: Tensor, wraps: Wraps) -> Tensor:
     """Bring detail, which is given up, to the size of another original, and add that."""
-    picture = resize(detail, (original.shape[2], original.shape[3]), like=original)
+    picture = resize(detail, (original.shape[2], original.shape[3]), like=original, wraps=wraps)
     for rows in bands(picture, original):
         picture[:, :, rows] += original[:, :, rows]
     return picture
 
 
-def _enlarge(picture: Tensor, original: Tensor, mask: Tensor | None) -> Tensor:
+def _enlarge(picture: Tensor, original: Tensor, mask: Tensor | None, wraps: Wraps) -> Tensor:
     """Bring a picture to the size of another original, which stays where the mask is 0."""
     size = (original.shape[2], original.shape[3])
-    picture = resize(picture, size, like=original)
+    picture = resize(picture, size, like=original, wraps=wraps)
     if mask is None:
         return picture
-    where = resize(mask, size)
+    where = resize(mask, size, wraps=wraps)
     for rows in bands(picture, original, where):
         part = picture[:, :, rows]
         torch.lerp(original[:, :, rows], part, where[:, :, rows], out=part)
     return picture
 
 
-def _cover(image: Tensor, smallest: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Repeat the edges of a picture too small for the network, and say how to cut them off."""
+def _cover(image: Tensor, smallest: int, wraps: Wraps) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Repeat the edges of a picture too small for the network, and say how to cut them off.
+
+    Where edges meet, the network sees more of it anyway.
+    """
     height, width = image.shape[2:]
-    missing = (0, max(0, smallest - width), 0, max(0, smallest - height))
+    right = 0 if wraps.across else max(0, smallest - width)
+    below = 0 if wraps.down else max(0, smallest - height)
+    missing = (0, right, 0, below)
     if not any(missing):
         return image, lambda covered: covered
     covered = functional.pad(image, missing, mode="replicate")

@@ -10,6 +10,7 @@ import torch
 
 from reverie.device import DTYPES, choose_precision
 from reverie.engine.canvas import LARGE, taken_by
+from reverie.engine.colour import seen_in_grey
 from reverie.engine.footprint import bytes_per_pixel
 from reverie.engine.frozen import forbid, freeze
 from reverie.engine.gradient import image_gradient
@@ -17,6 +18,7 @@ from reverie.engine.octaves import fit, resize
 from reverie.engine.operations import Unfreezable
 from reverie.engine.replay import replayed
 from reverie.engine.tiles import Gradient, least, tiled
+from reverie.engine.wrapping import FRAME, Wraps, wraps_of
 from reverie.errors import ObjectiveError
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
@@ -53,8 +55,15 @@ class Climb:
     """px between the outputs of the coarsest layer looked at."""
     footprint: int
     """Bytes of working memory for each px that is seen at once."""
+    halo: int
+    """px that are seen across edges that meet."""
     needs_guide: bool = False
     """The objective looks at a guide picture, and none was given."""
+
+    @property
+    def wraps(self) -> Wraps:
+        """Which of the picture's edges meet."""
+        return wraps_of(self.recipe.edges)
 
     @property
     def margin(self) -> int | None:
@@ -65,7 +74,7 @@ class Climb:
         on three pictures, by 2 to 13 % without what lies farther than a third. Jitter moves the
         rectangle's border about, so its range is added.
         """
-        if self.reach is None:
+        if self.reach is None or self.wraps != FRAME:
             return None
         return min(self.reach, self.reach // 2 + self.recipe.jitter)
 
@@ -79,7 +88,8 @@ class Climb:
 
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
-        whole = shape[-2] * shape[-1]
+        around = 2 * (self.halo if self.wraps != FRAME else 0)
+        whole = (shape[-2] + around * self.wraps.down) * (shape[-1] + around * self.wraps.across)
         seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
         return taken_by(shape, in_file=in_file) + seen * self.footprint
 
@@ -112,27 +122,34 @@ def prepare(
     if guide is not None and objective.guides:
         objective = objective.guided_by(_see(prepared, guide))
     whole = _announced(_gradient(prepared, objective, back), on_tile)
+    if recipe.colour == "luminance":
+        whole = seen_in_grey(whole)
     local = objective.is_local
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
     has_tape = not _has_no_tape(prepared, back) or freeze(prepared, back) is None
     footprint = bytes_per_pixel(network.layers, prepared.paths, forth, keeps_all=has_tape)
     most = LARGE if memory is None else memory // footprint
     cells = _cells(network, prepared, objective)
+    halo = -(-max(reach, network.smallest_side(objective.layers)) // stride) * stride
+    wraps = wraps_of(recipe.edges)
     return Climb(
         recipe=recipe,
         space=space,
         gradient=tiled(
             whole,
-            reach if local else None,
+            None if not local else reach if wraps == FRAME else halo,
             stride,
             most=most,
             cells=cells,
             is_frugal=memory is not None,
+            wraps=wraps,
+            around=halo,
         ),
         smallest_side=network.smallest_side(objective.layers),
         reach=reach if local else None,
         stride=stride,
         footprint=footprint,
+        halo=halo,
         needs_guide=bool(objective.guides),
     )
 
