@@ -8,7 +8,7 @@ as detail, on the sharp original at the next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,14 @@ from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
 from reverie.engine.parameterization import move
 from reverie.engine.prepare import Climb, prepare
+from reverie.engine.regions import (
+    Region,
+    look_at_guide,
+    merged,
+    recipes_of,
+    together,
+    weights_of,
+)
 from reverie.engine.selection import Area, select
 from reverie.engine.tones import Tones
 from reverie.engine.wrapping import Wraps, around, wraps_of
@@ -54,7 +62,7 @@ class Step:
     size: tuple[int, int]
     """Height and width of this octave in px."""
     values: Tensor
-    """The objective of each picture before this step, (N,), on the device."""
+    """The objective of each picture before this step, (N,), on the device; with regions the sum."""
     picture: Tensor
     """The pictures now, (N, 3, H, W), at this octave's size; not to be changed.
 
@@ -89,6 +97,7 @@ def dream(
     *,
     mask: Any = None,
     guide: Any = None,
+    regions: Sequence[Region] = (),
     device: str | torch.device = "auto",
     memory: int | None = None,
     on_step: OnStep | None = None,
@@ -104,6 +113,9 @@ def dream(
             stays bit for bit, in float32.
         guide: the picture that an objective such as guide(eyes) looks at, of any kind and size that
             `image` may have; the first of a batch. A layer alone then means guide(layer).
+        regions: pairs of a mask, as above, and an objective that is climbed there in place of the
+            recipe's own: a text as in recipes, or what `reverie.objectives` makes. Soft masks
+            blend; see engine/regions.py.
         device: "auto", "cpu", "cuda", "mps", ...; a tensor on a GPU is dreamed on there.
         memory: bytes to work in, beside the network, `image` and what is returned. It decides
             how large a part of a picture is seen at once, always in the same way, and on a CPU a
@@ -127,7 +139,8 @@ def dream(
             f"recipe: {recipe!r:.60} is not a recipe; give reverie.Recipe(...), or a preset's: "
             'reverie.registry().presets()["classic"].recipe'
         )
-    recipe = recipe if guide is None else guided(recipe)
+    others = recipes_of(recipe, regions)
+    recipe = guided(recipe) if guide is not None and not look_at_guide(others) else recipe
     with own_grad_mode():
         pixels, restore = to_tensor(image, memory)
         if device != "auto" or pixels.device.type == "cpu":
@@ -135,9 +148,11 @@ def dream(
         size = fit((pixels.shape[2], pixels.shape[3]), recipe.size)
         pixels = resize(pixels, size, wraps=wraps_of(recipe.edges))
         seen = None if guide is None else to_tensor(guide)[0][:1].clamp(0, 1)
-        climb = _prepare(recipe, pixels, memory, seen, on_tile)
+        climbs = _prepare_all([recipe, *others], pixels, memory, seen, on_tile)
+        climb = together(climbs)
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.margin, climb.stride)
+        climb = _merge(climbs, regions, area, climb)
         step = None
         try:
             steps = _ascend(area.pixels, area.mask, climb) if area.pixels.numel() else ()
@@ -163,27 +178,58 @@ def dream(
         return restore(result)
 
 
+def _prepare_all(
+    recipes: Sequence[Recipe],
+    pixels: Tensor,
+    memory: int | None,
+    guide: Tensor | None,
+    on_tile: Callable[[], None] | None,
+) -> list[Climb]:
+    """Prepare the recipe, and what it becomes in each region; they take turns in the memory."""
+    maps = len(recipes) if len(recipes) > 1 else 0
+    return [_prepare(each, pixels, memory, guide, on_tile, maps=maps) for each in recipes]
+
+
 def _prepare(
     recipe: Recipe,
     pixels: Tensor,
     memory: int | None,
     guide: Tensor | None,
     on_tile: Callable[[], None] | None,
+    *,
+    maps: int = 0,
 ) -> Climb:
-    """Share the memory out between the pictures, unless they live in files, and the gradient."""
+    """Share the memory out between the pictures, unless they live in files, and the gradient.
+
+    With regions, there are one gradient more, and maps of weights at full size and the octave's.
+    """
     in_file = lives_in_file(pixels)
-    rest = memory and max(0, memory - taken_by(pixels.shape, in_file=in_file))
+    taken = taken_by(pixels.shape, in_file=in_file)
+    taken += taken * (3 + 2 * maps) // 12 if maps else 0
+    rest = memory and max(0, memory - taken)
     climb = prepare(recipe, pixels.device, rest, guide, on_tile)
     climb.refuse_without_guide()
     if memory is None:
         return climb
     needed = climb.least_memory(pixels.shape, in_file=in_file)
+    needed += taken - taken_by(pixels.shape, in_file=in_file)
     if memory < needed:
         raise ReverieError(
             f"memory: {megabytes(memory)} is too little for this picture and recipe; "
             f"the smallest that can work is {megabytes(needed)}."
         )
     return climb
+
+
+def _merge(climbs: Sequence[Climb], regions: Sequence[Region], area: Area, climb: Climb) -> Climb:
+    """Merge the gradients of regions on the part of a picture that is dreamed."""
+    if not regions or not area.pixels.numel():
+        return climb
+    weights = [
+        _cover(weight[:, :, area.rows, area.columns], climb.smallest_side, climb.wraps)[0]
+        for weight in weights_of(regions, area.whole)
+    ]
+    return replace(climb, gradient=merged(climbs, weights))
 
 
 def megabytes(size: int) -> str:
