@@ -31,6 +31,9 @@ NOT_DEFAULT: dict[str, Any] = {
     "clip": False,
     "parameterization": "logit",
     "precision": "bf16",
+    "colour": "palette",
+    "anchor": 1e-7,
+    "edges": "panorama",
 }
 
 

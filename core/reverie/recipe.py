@@ -158,6 +158,32 @@ class Recipe(BaseModel):
         "auto takes bf16 where the device computes in it.",
         advanced=True,
     )
+    colour: Literal["free", "keep", "luminance", "palette"] = setting(
+        "free",
+        "Colour",
+        "free: the dream brings its own colours; keep: only brightness changes, each pixel's "
+        "chroma stays; luminance: the same, and the network sees the picture in grey; palette: "
+        "colours move among those that the picture has.",
+        advanced=True,
+    )
+    anchor: float = setting(
+        0.0,
+        "Anchor",
+        "How far each step pulls the tones of red, green and blue back to the original's, so that "
+        "long dreams do not drift: at 0.1 they stop where about ten steps would have brought them, "
+        "at 1 every tone keeps its share of the picture.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+        advanced=True,
+    )
+    edges: Literal["frame", "tile", "panorama"] = setting(
+        "frame",
+        "Edges",
+        "frame: the picture ends at its edges; tile: a picture that repeats without a seam both "
+        "ways stays so; panorama: left and right meet, as in a view of 360 degrees.",
+        advanced=True,
+    )
 
     if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
 

@@ -26,6 +26,9 @@ RELEASED = {
     "clip": "boolean",
     "parameterization": "text",
     "precision": "choice",
+    "colour": "choice",
+    "anchor": "number",
+    "edges": "choice",
     "result": "choice",
 }
 """Scripts name these: what was released stays."""

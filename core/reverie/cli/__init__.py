@@ -183,6 +183,15 @@ def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="dream towards what this picture shows: for objectives such as guide(eyes), which is "
         "also what a layer's name alone then means",
     )
+    dream.add_argument(
+        "--region",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("PICTURE", "OBJECTIVE"),
+        help="climb this objective where this picture is white, and --objective elsewhere; may be "
+        "given several times",
+    )
     look = dream.add_mutually_exclusive_group()
     look.add_argument("--preset", metavar="NAME", help="start from a look: reverie presets")
     look.add_argument(

@@ -23,6 +23,7 @@ from reverie.engine.dream import dream as dream_on
 from reverie.engine.guiding import guided
 from reverie.engine.octaves import fit
 from reverie.engine.prepare import prepare, resolve
+from reverie.engine.regions import look_at_guide, recipes_of
 from reverie.errors import (
     Cancelled,
     NetworkError,
@@ -65,6 +66,8 @@ class Work:
     """The values of a picture, (H, W) or (H, W, 3)."""
     memory: int | None = None
     """Bytes, as --memory says."""
+    regions: Sequence[tuple[np.ndarray[Any, Any], str]] = ()
+    """Masks as above, and resolved objectives."""
 
 
 def dream(options: argparse.Namespace) -> int:
@@ -75,19 +78,21 @@ def dream(options: argparse.Namespace) -> int:
         require_ray()
     memory = None if options.memory is None else read_size(options.memory)
     device = choose_device("cpu" if on_cluster else options.device)  # workers choose their own
-    _check_names(recipe)
+    others = recipes_of(recipe, options.region)
+    for each in (recipe, *others):
+        _check_names(each)
     jobs = plan(options.photos, options.output, overwrite=options.overwrite, resume=resume)
     mask = None if options.mask is None else _read_mask(options.mask)
     guide = None if options.guide is None else read_picture(user_path(options.guide)).values
+    masks = [_read_mask(file) for file, _ in options.region]
     with DownloadBar(recipe.network, quiet=options.quiet) as bar:
         network = load_network(recipe.network, on_progress=bar.update)
     if digest not in {None, network.digest}:
         say("The recipe was made with other weights; this dream will differ.", sys.stderr)
-    recipe = recipe if guide is None else guided(recipe)
+    recipe = guided(recipe) if guide is not None and not look_at_guide(others) else recipe
     asked, recipe = recipe, resolve(recipe, device)
-    climb = prepare(recipe, device)  # what this makes is kept: it only finds wrong layers early
-    if guide is None:
-        climb.refuse_without_guide()
+    objectives = [resolve(each, device).objective for each in others]
+    _prepare_early(recipe, objectives, device, has_guide=guide is not None)
     work = Work(
         recipe=recipe,
         network=network,
@@ -96,12 +101,23 @@ def dream(options: argparse.Namespace) -> int:
         guide=guide,
         quiet=options.quiet,
         memory=memory,
+        regions=tuple(zip(masks, objectives, strict=True)),
     )
     if on_cluster:
         return dream_on_cluster(jobs, work, options, asked)
     if resume:
-        jobs = left_to_do(jobs, recipe, digest=network.digest, **sources(options))
+        jobs = left_to_do(jobs, recipe, digest=network.digest, **sources(options, objectives))
     return _dream_all(jobs, work)
+
+
+def _prepare_early(
+    recipe: Recipe, objectives: Sequence[str], device: torch.device, *, has_guide: bool
+) -> None:
+    """Find wrong layers before a picture is read; what this makes is kept."""
+    for objective in (recipe.objective, *objectives):
+        climb = prepare(recipe.evolve(objective=objective), device)
+        if not has_guide:
+            climb.refuse_without_guide()
 
 
 def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
@@ -119,6 +135,12 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
             say("The recipe was used with a mask: give it again with --mask.", sys.stderr)
         if record.is_guided and options.guide is None:
             say("The recipe was used with a guide: give it again with --guide.", sys.stderr)
+        if record.regions and not options.region:
+            say(
+                "The recipe was used with regions: give them again with "
+                + " ".join(f"--region PICTURE '{one}'" for one in record.regions),
+                sys.stderr,
+            )
     recipe = chosen(options, base)
     name, base_name = (each.network.partition(":")[0] for each in (recipe, base))
     if name == base_name:  # with other weights, perhaps: its layers are the same
@@ -214,6 +236,7 @@ def dream_picture(
             work.recipe,
             mask=work.mask,
             guide=work.guide,
+            regions=work.regions,
             device=work.device,
             memory=memory,
             on_step=on_step,
@@ -228,6 +251,7 @@ def dream_picture(
         done=done,
         is_masked=work.mask is not None,
         is_guided=work.guide is not None,
+        regions=[objective for _, objective in work.regions],
     )
     alpha = None if picture.alpha is None else resized_alpha(picture.alpha, result.shape[:2])
     return replace(picture, values=result, alpha=alpha), record, done

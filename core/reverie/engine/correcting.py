@@ -8,14 +8,16 @@ section 3; the formulas are in objectives/regularizers.py.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from reverie.engine.canvas import bands, copied, empty, hand_back
-from reverie.engine.gradient import smooth
+from reverie.engine.gradient import smooth, smoothing_reach
 from reverie.engine.parameterization import PIXELS
+from reverie.engine.wrapping import FRAME, Wraps, around
 from reverie.errors import ObjectiveError
 from reverie.objectives.regularizers import GREY, LARGEST_SIGMA
 
@@ -68,6 +70,7 @@ class AfterStep:
         picture: (N, 3, H, W), before the step.
         gradient: of the objective, shaped like `picture`, before it is smoothed or scaled.
         mask: (N or 1, 1, H, W) in 0..1; None is 1 everywhere.
+        wraps: which of the picture's edges meet.
     """
 
     def __init__(
@@ -77,7 +80,9 @@ class AfterStep:
         picture: Tensor,
         gradient: Tensor,
         mask: Tensor | None,
+        wraps: Wraps = FRAME,
     ) -> None:
+        self._wraps = wraps
         self._due = [each for each in corrections if step % each.every == 0]
         self._mask = mask
         contributions = [each for each in self._due if each.kind == "clip_small_contribution"]
@@ -108,10 +113,12 @@ class AfterStep:
         return latent, space.decode(latent, (picture.shape[2], picture.shape[3]))
 
     def _blur(self, picture: Tensor, sigma: float) -> None:
+        blur = partial(smooth, sigma=sigma, ratios=(1.0,))
+        reach = smoothing_reach(sigma, (1.0,))
         if self._mask is None:
-            smooth(picture, sigma, (1.0,))
+            around(blur, picture, reach, self._wraps)
             return
-        blurred = smooth(copied(picture), sigma, (1.0,))
+        blurred = around(blur, copied(picture), reach, self._wraps)
         for rows in bands(picture, blurred, self._mask):
             picture[:, :, rows].lerp_(blurred[:, :, rows], self._mask[:, :, rows])
 

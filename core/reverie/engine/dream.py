@@ -8,9 +8,9 @@ as detail, on the sharp original at the next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,13 +21,24 @@ from reverie.device import choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.canvas import bands, copied, lives_in_file, taken_by
 from reverie.engine.correcting import AfterStep
 from reverie.engine.frames import GREY_LEVELS, Frames, levels
-from reverie.engine.gradient import magnitude, smooth, smoothing_sigma
+from reverie.engine.gradient import magnitude, smooth, smoothing_reach, smoothing_sigma
 from reverie.engine.guiding import guided
 from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
 from reverie.engine.parameterization import move
 from reverie.engine.prepare import Climb, prepare
+from reverie.engine.regions import (
+    Looks,
+    Region,
+    look_at_guide,
+    merged,
+    recipes_of,
+    together,
+    weights_of,
+)
 from reverie.engine.selection import Area, select
+from reverie.engine.tones import Tones
+from reverie.engine.wrapping import Wraps, around, wraps_of
 from reverie.errors import Cancelled, RecipeError, ReverieError
 from reverie.image import to_mask, to_tensor
 from reverie.recipe import Recipe
@@ -55,7 +66,7 @@ class Step:
     size: tuple[int, int]
     """Height and width of this octave in px."""
     values: Tensor
-    """The objective of each picture before this step, (N,), on the device."""
+    """The objective of each picture before this step, (N,), on the device; with regions the sum."""
     picture: Tensor
     """The pictures now, (N, 3, H, W), at this octave's size; not to be changed.
 
@@ -90,6 +101,7 @@ def dream(
     *,
     mask: Any = None,
     guide: Any = None,
+    regions: Sequence[Region] = (),
     device: str | torch.device = "auto",
     memory: int | None = None,
     on_step: OnStep | None = None,
@@ -105,6 +117,9 @@ def dream(
             stays bit for bit, in float32.
         guide: the picture that an objective such as guide(eyes) looks at, of any kind and size that
             `image` may have; the first of a batch. A layer alone then means guide(layer).
+        regions: pairs of a mask, as above, and an objective that is climbed there in place of the
+            recipe's own: a text as in recipes, or what `reverie.objectives` makes. Soft masks
+            blend; see engine/regions.py.
         device: "auto", "cpu", "cuda", "mps", ...; a tensor on a GPU is dreamed on there.
         memory: bytes to work in, beside the network, `image` and what is returned. It decides
             how large a part of a picture is seen at once, always in the same way, and on a CPU a
@@ -128,17 +143,20 @@ def dream(
             f"recipe: {recipe!r:.60} is not a recipe; give reverie.Recipe(...), or a preset's: "
             'reverie.registry().presets()["classic"].recipe'
         )
-    recipe = recipe if guide is None else guided(recipe)
+    others = recipes_of(recipe, regions)
+    recipe = guided(recipe) if guide is not None and not look_at_guide(others) else recipe
     with own_grad_mode():
         pixels, restore = to_tensor(image, memory)
         if device != "auto" or pixels.device.type == "cpu":
             pixels = pixels.to(choose_device(device))
-        pixels = resize(pixels, fit((pixels.shape[2], pixels.shape[3]), recipe.size))
+        size = fit((pixels.shape[2], pixels.shape[3]), recipe.size)
+        pixels = resize(pixels, size, wraps=wraps_of(recipe.edges))
         seen = None if guide is None else to_tensor(guide)[0][:1].clamp(0, 1)
-        climb = _prepare(recipe, pixels, memory, seen, on_tile)
+        climbs = _prepare_all([recipe, *others], pixels, memory, seen, on_tile)
+        climb = together(climbs)
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.margin, climb.stride)
-        climb.lay_target_over(pixels, area.rows, area.columns)
+        climb = _merge(climbs, regions, area, climb)
         step = None
         try:
             steps = _ascend(area.pixels, area.mask, climb) if area.pixels.numel() else ()
@@ -164,27 +182,61 @@ def dream(
         return restore(result)
 
 
+def _prepare_all(
+    recipes: Sequence[Recipe],
+    pixels: Tensor,
+    memory: int | None,
+    guide: Tensor | None,
+    on_tile: Callable[[], None] | None,
+) -> list[Climb]:
+    """Prepare the recipe, and what it becomes in each region; they take turns in the memory."""
+    maps = len(recipes) if len(recipes) > 1 else 0
+    return [_prepare(each, pixels, memory, guide, on_tile, maps=maps) for each in recipes]
+
+
 def _prepare(
     recipe: Recipe,
     pixels: Tensor,
     memory: int | None,
     guide: Tensor | None,
     on_tile: Callable[[], None] | None,
+    *,
+    maps: int = 0,
 ) -> Climb:
-    """Share the memory out between the pictures, unless they live in files, and the gradient."""
+    """Share the memory out between the pictures, unless they live in files, and the gradient.
+
+    With regions, there are one gradient more, and maps of weights at full size and the octave's.
+    """
     in_file = lives_in_file(pixels)
-    rest = memory and max(0, memory - taken_by(pixels.shape, in_file=in_file))
+    taken = taken_by(pixels.shape, in_file=in_file)
+    taken += taken * (3 + 2 * maps) // 12 if maps else 0
+    rest = memory and max(0, memory - taken)
     climb = prepare(recipe, pixels.device, rest, guide, on_tile)
     climb.refuse_without_guide()
     if memory is None:
         return climb
     needed = climb.least_memory(pixels.shape, in_file=in_file)
+    needed += taken - taken_by(pixels.shape, in_file=in_file)
     if memory < needed:
         raise ReverieError(
             f"memory: {megabytes(memory)} is too little for this picture and recipe; "
             f"the smallest that can work is {megabytes(needed)}."
         )
     return climb
+
+
+def _merge(climbs: Sequence[Climb], regions: Sequence[Region], area: Area, climb: Climb) -> Climb:
+    """Merge the gradients of regions on the part of a picture that is dreamed, guides and all."""
+    for each in climbs:
+        each.lay_target_over(area.whole, area.rows, area.columns)
+    if not regions or not area.pixels.numel():
+        return climb
+    weights = [
+        _cover(weight[:, :, area.rows, area.columns], climb.smallest_side, climb.wraps)[0]
+        for weight in weights_of(regions, area.whole)
+    ]
+    look = Looks(climbs) if any(each.look for each in climbs) else None
+    return replace(climb, gradient=merged(climbs, weights), look=look)
 
 
 def megabytes(size: int) -> str:
@@ -229,49 +281,54 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
         base: (N, 3, H, W) float32 in 0..1; left unchanged.
         mask: (N or 1, 1, H, W) in 0..1, multiplied into every step; None is 1 everywhere.
     """
-    recipe = climb.recipe
-    base, uncover = _cover(base, climb.smallest_side)
+    recipe, wraps = climb.recipe, climb.wraps
+    base, uncover = _cover(base, climb.smallest_side, wraps)
     full = (base.shape[2], base.shape[3])
     sizes = octave_sizes(full, recipe.octaves, recipe.octave_scale, climb.smallest_side)
     work = recipe.steps * sum(height * width for height, width in sizes)
     done = 0
     jitter = Jitter(recipe.jitter, recipe.seed)
-    mask = None if mask is None else _cover(mask, climb.smallest_side)[0]
+    mask = None if mask is None else _cover(mask, climb.smallest_side, wraps)[0]
+    tones = Tones(recipe, base)
     picture = before = base  # the first octave has neither
     beside: tuple[Reference, ...] = ()
 
     for octave, size in enumerate(sizes, start=1):
-        original = resize(base, size)
+        original = resize(base, size, wraps=wraps)
         if octave == 1:
             picture = copied(original)
         elif recipe.carry == "detail":
-            picture = _lay_on(original, _subtract(picture, before))
+            picture = _lay_on(original, _subtract(picture, before), wraps)
         else:
-            picture = _enlarge(picture, original, mask)
+            picture = _enlarge(picture, original, mask, wraps)
         before = original
-        where = None if mask is None else resize(mask, size)
+        where = None if mask is None else resize(mask, size, wraps=wraps)
+        tones.begin(original, where)
         latent = climb.space.encode(picture)
         beside = climb.beside(picture, original, *beside)
 
         for step in range(1, recipe.steps + 1):
             values, gradient = climb.gradient(picture, jitter.shift(), *beside)
-            after = AfterStep(climb.corrections, step, picture, gradient, where)
+            after = AfterStep(climb.corrections, step, picture, gradient, where, wraps)
+            gradient = tones.along(gradient)
             if recipe.smoothing:
                 sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
-                gradient = smooth(gradient, sigma)
+                blur = partial(smooth, sigma=sigma)
+                gradient = around(blur, gradient, smoothing_reach(sigma), wraps)
             pace = recipe.step_size / GREY_LEVELS / magnitude(gradient, recipe.normalization)
             latent, picture = move(
                 climb.space, latent, picture, gradient, pace, where, clip=recipe.clip
             )
             latent, picture = after.correct(climb.space, latent, picture)
             del gradient  # it is as large as the picture, and `result` may need room
+            latent = tones.hold(latent, picture, climb.space)
 
             def result(picture: Tensor = picture, original: Tensor = original) -> Tensor:
                 full = copied(picture)
                 if original.shape != base.shape and recipe.carry == "detail":
-                    full = _lay_on(base, _subtract(full, original))
+                    full = _lay_on(base, _subtract(full, original), wraps)
                 elif original.shape != base.shape:
-                    full = _enlarge(full, base, mask)
+                    full = _enlarge(full, base, mask, wraps)
                 for rows in bands(full):
                     full[:, :, rows].clamp_(0, 1)
                 return uncover(full)
@@ -298,31 +355,36 @@ def _subtract(picture: Tensor, original: Tensor) -> Tensor:
     return picture
 
 
-def _lay_on(original: Tensor, detail: Tensor) -> Tensor:
+def _lay_on(original: Tensor, detail: Tensor, wraps: Wraps) -> Tensor:
     """Bring detail, which is given up, to the size of another original, and add that."""
-    picture = resize(detail, (original.shape[2], original.shape[3]), like=original)
+    picture = resize(detail, (original.shape[2], original.shape[3]), like=original, wraps=wraps)
     for rows in bands(picture, original):
         picture[:, :, rows] += original[:, :, rows]
     return picture
 
 
-def _enlarge(picture: Tensor, original: Tensor, mask: Tensor | None) -> Tensor:
+def _enlarge(picture: Tensor, original: Tensor, mask: Tensor | None, wraps: Wraps) -> Tensor:
     """Bring a picture to the size of another original, which stays where the mask is 0."""
     size = (original.shape[2], original.shape[3])
-    picture = resize(picture, size, like=original)
+    picture = resize(picture, size, like=original, wraps=wraps)
     if mask is None:
         return picture
-    where = resize(mask, size)
+    where = resize(mask, size, wraps=wraps)
     for rows in bands(picture, original, where):
         part = picture[:, :, rows]
         torch.lerp(original[:, :, rows], part, where[:, :, rows], out=part)
     return picture
 
 
-def _cover(image: Tensor, smallest: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Repeat the edges of a picture too small for the network, and say how to cut them off."""
+def _cover(image: Tensor, smallest: int, wraps: Wraps) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Repeat the edges of a picture too small for the network, and say how to cut them off.
+
+    Where edges meet, the network sees more of it anyway.
+    """
     height, width = image.shape[2:]
-    missing = (0, max(0, smallest - width), 0, max(0, smallest - height))
+    right = 0 if wraps.across else max(0, smallest - width)
+    below = 0 if wraps.down else max(0, smallest - height)
+    missing = (0, right, 0, below)
     if not any(missing):
         return image, lambda covered: covered
     covered = functional.pad(image, missing, mode="replicate")

@@ -100,7 +100,7 @@ def smooth(gradient: Tensor, sigma: float, ratios: Sequence[float] = SMOOTHING_R
     Returns:
         `gradient`.
     """
-    halo = _radius(ratios[-1] * sigma)
+    halo = smoothing_reach(sigma, ratios)
     above = gradient[:, :, :0]  # as it was, of the rows that are smoothed already
     for rows in bands(gradient, most=_SMOOTHED_AT_ONCE):
         seen = torch.cat([above, gradient[:, :, rows.start : rows.stop + halo]], dim=2)
@@ -109,6 +109,11 @@ def smooth(gradient: Tensor, sigma: float, ratios: Sequence[float] = SMOOTHING_R
         gradient[:, :, rows] = torch.stack(blurred).mean(dim=0)
         above = seen[:, :, max(0, stop - halo) : stop]
     return gradient
+
+
+def smoothing_reach(sigma: float, ratios: Sequence[float] = SMOOTHING_RATIOS) -> int:
+    """Give how many px around a pixel `smooth` looks."""
+    return _radius(ratios[-1] * sigma)
 
 
 def _blur(image: Tensor, sigma: float) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from reverie.device import DTYPES, choose_precision
 from reverie.engine.canvas import LARGE, taken_by
+from reverie.engine.colour import seen_in_grey
 from reverie.engine.correcting import checked
 from reverie.engine.footprint import bytes_per_pixel
 from reverie.engine.frozen import forbid, freeze
@@ -19,6 +20,7 @@ from reverie.engine.operations import Unfreezable
 from reverie.engine.reference import Glances
 from reverie.engine.replay import replayed
 from reverie.engine.tiles import Gradient, least, tiled
+from reverie.engine.wrapping import FRAME, Wraps, wraps_of
 from reverie.errors import ObjectiveError
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reverie.engine.reference import Reference
+    from reverie.engine.regions import Looks
     from reverie.networks.loading import LoadedNetwork, PreparedNetwork
     from reverie.objectives import Correction, Objective
     from reverie.recipe import Recipe
@@ -60,14 +63,21 @@ class Climb:
     """px between the outputs of the coarsest layer looked at."""
     footprint: int
     """Bytes of working memory for each px that is seen at once."""
+    halo: int
+    """px that are seen across edges that meet."""
     needs_guide: bool = False
     """The objective looks at a guide picture, and none was given."""
-    look: Glances | None = None
+    look: Glances | Looks | None = None
     """Looks at whole pictures when an octave begins; None: the objective needs the picture only."""
     corrections: tuple[Correction, ...] = ()
     """What is done to the picture after each step."""
     sees_batch: bool = False
     """All pictures of a batch are seen at once."""
+
+    @property
+    def wraps(self) -> Wraps:
+        """Which of the picture's edges meet."""
+        return wraps_of(self.recipe.edges)
 
     @property
     def margin(self) -> int | None:
@@ -78,7 +88,7 @@ class Climb:
         on three pictures, by 2 to 13 % without what lies farther than a third. Jitter moves the
         rectangle's border about, so its range is added.
         """
-        if self.reach is None:
+        if self.reach is None or self.wraps != FRAME:
             return None
         return min(self.reach, self.reach // 2 + self.recipe.jitter)
 
@@ -90,9 +100,7 @@ class Climb:
                 "dream(..., guide=picture), or --guide PICTURE on the command line."
             )
 
-    def beside(
-        self, picture: Tensor, original: Tensor, *before: Reference
-    ) -> tuple[Reference, ...]:
+    def beside(self, picture: Tensor, original: Tensor, *before: Any) -> tuple[Any, ...]:
         """Give what the steps of an octave look at besides the picture; mostly nothing.
 
         Args:
@@ -114,7 +122,8 @@ class Climb:
 
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
-        whole = shape[-2] * shape[-1]
+        around = 2 * (self.halo if self.wraps != FRAME else 0)
+        whole = (shape[-2] + around * self.wraps.down) * (shape[-1] + around * self.wraps.across)
         seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
         together = shape[0] if self.sees_batch else 1
         return taken_by(shape, in_file=in_file) + together * seen * self.footprint
@@ -150,6 +159,8 @@ def prepare(
     if guide is not None and objective.guides:
         objective = objective.guided_by(_see(prepared, guide))
     whole = _announced(_gradient(prepared, objective, back), on_tile)
+    if recipe.colour == "luminance":
+        whole = seen_in_grey(whole)
     local = objective.is_local
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
     has_tape = not _has_no_tape(prepared, back) or freeze(prepared, back) is None
@@ -157,22 +168,27 @@ def prepare(
     footprint += _bytes_beside(network, objective)
     most = LARGE if memory is None else memory // footprint
     cells = _cells(network, prepared, objective)
+    halo = -(-max(reach, network.smallest_side(objective.layers)) // stride) * stride
+    wraps = wraps_of(recipe.edges)
     return Climb(
         recipe=recipe,
         space=space,
         gradient=tiled(
             whole,
-            reach if local else None,
+            None if not local else reach if wraps == FRAME else halo,
             stride,
             most=most,
             cells=cells,
             is_frugal=memory is not None,
             sees_batch=objective.sees_batch,
+            wraps=wraps,
+            around=halo,
         ),
         smallest_side=network.smallest_side(objective.layers),
         reach=reach if local else None,
         stride=stride,
         footprint=footprint,
+        halo=halo,
         needs_guide=needs_guide,
         look=Glances(prepared, objective, guide, most) if objective.needs_references else None,
         corrections=corrections,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from reverie.device import says_out_of_memory
 from reverie.engine.canvas import LARGE, empty, hand_back, trim
+from reverie.engine.wrapping import FRAME, Wraps, folded
 from reverie.errors import ReverieError
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def tiled(
     cells: Callable[[int], int] | None = None,
     is_frugal: bool = False,
     sees_batch: bool = False,
+    wraps: Wraps = FRAME,
+    around: int = 0,
 ) -> Gradient:
     """Make a gradient that sees pictures one by one, and large ones in tiles.
 
@@ -60,11 +63,13 @@ def tiled(
         is_frugal: give the system back after each tile what is free, which takes time.
         sees_batch: all pictures are seen at once, because they look at each other; then none is
             cut up.
+        wraps: which edges meet; across them even a picture in one tile has its halo.
+        around: px seen across such edges by an objective that cannot be cut up.
     """
-    if sees_batch:
-        return _untiled(gradient)
-    if halo is None:
-        return _one_by_one(_untiled(gradient), most)
+    if sees_batch or halo is None:
+        whole = _untiled(gradient)
+        whole = whole if wraps == FRAME else folded(whole, around, wraps)
+        return whole if sees_batch else _one_by_one(whole, most)
     return _Tiles(
         gradient,
         _rounded_up(halo, stride),
@@ -72,6 +77,7 @@ def tiled(
         most,
         cells or (lambda px: px),
         is_frugal=is_frugal,
+        wraps=wraps,
     )
 
 
@@ -136,6 +142,7 @@ class _Tiles:
         cells: Callable[[int], int],
         *,
         is_frugal: bool,
+        wraps: Wraps = FRAME,
     ) -> None:
         self._gradient = gradient
         self._halo = halo
@@ -143,6 +150,7 @@ class _Tiles:
         self._most = most
         self._cells = cells
         self._is_frugal = is_frugal
+        self._wraps = wraps
 
     def __call__(
         self, image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
@@ -160,7 +168,7 @@ class _Tiles:
         self, image: Tensor, shift: tuple[int, int], *reference: Reference
     ) -> tuple[Tensor, Tensor]:
         plan = self._plan(image)
-        if len(plan.rows) == len(plan.columns) == 1:
+        if len(plan.rows) == len(plan.columns) == 1 and self._wraps == FRAME:
             return self._gradient(image, shift, *reference)
         height, width = image.shape[2:]
         cells = self._cells(height) * self._cells(width)
@@ -184,7 +192,7 @@ class _Tiles:
 
     def _plan(self, image: Tensor) -> Plan:
         size = (image.shape[2], image.shape[3])
-        return plan_tiles(size, self._most, self._halo, self._stride)
+        return plan_tiles(size, self._most, self._halo, self._stride, self._wraps)
 
     def _retreat(self, image: Tensor, lack: BaseException) -> None:
         """Halve the tiles, and free what the failed attempt has left."""
@@ -212,7 +220,10 @@ class Span(NamedTuple):
     start: int
     stop: int
     first: int
-    """Where what is seen begins: a halo before `start`, or at the edge."""
+    """Where what is seen begins: a halo before `start`, or at the edge.
+
+    Below 0, and above the length, it goes on at the other edge.
+    """
     last: int
 
     @property
@@ -245,7 +256,9 @@ class Plan:
 
 
 @lru_cache(maxsize=64)
-def plan_tiles(size: tuple[int, int], most: int, halo: int, stride: int) -> Plan:
+def plan_tiles(
+    size: tuple[int, int], most: int, halo: int, stride: int, wraps: Wraps = FRAME
+) -> Plan:
     """Choose the grid of even tiles that costs least: squares, or strips with half the halo.
 
     Args:
@@ -253,8 +266,12 @@ def plan_tiles(size: tuple[int, int], most: int, halo: int, stride: int) -> Plan
         most: px of a tile with its halo; exceeded only where no tile could be smaller.
         halo: px around a tile.
         stride: px; tiles start at its multiples.
+        wraps: which edges meet: there, tiles have a halo too.
     """
-    rows, columns = (_divisions(length, halo, stride) for length in size)
+    rows, columns = (
+        _divisions(length, halo, stride, wrapped=wrapped)
+        for length, wrapped in zip(size, wraps, strict=True)
+    )
     # For each way to divide the height, dividing the width as little as fits costs least.
     plans = [
         Plan(row, next((c for c in columns if _widest(row) * _widest(c) <= most), columns[-1]))
@@ -270,7 +287,9 @@ def _widest(spans: tuple[Span, ...]) -> int:
     return max(span.seen for span in spans)
 
 
-def _divisions(length: int, halo: int, stride: int) -> list[tuple[Span, ...]]:
+def _divisions(
+    length: int, halo: int, stride: int, *, wrapped: bool = False
+) -> list[tuple[Span, ...]]:
     """List the ways to cut a length evenly: whole first, and down to the smallest side."""
     found: dict[int, tuple[Span, ...]] = {}
     for count in range(1, -(-length // _rounded_up(_LEAST, stride)) + 1):
@@ -280,8 +299,10 @@ def _divisions(length: int, halo: int, stride: int) -> list[tuple[Span, ...]]:
             Span(
                 start=start,
                 stop=min(start + side, length),
-                first=max(0, start - halo),
-                last=min(length, start + side + halo),
+                first=start - halo if wrapped else max(0, start - halo),
+                last=min(start + side, length) + halo
+                if wrapped
+                else min(length, start + side + halo),
             )
             for start in starts
         )

@@ -56,9 +56,8 @@ def _without_layer(make: Callable[[str], Objective]) -> Objective:
     """Stand for the objective of a network's default layer.
 
     To choose the layer in which picture and guide differ most was tried: on three pairs of pictures
-    it was always the deepest (squared distance of the channel means over their squares, embedded
-    network: creatures 0.64, 0.49, 0.81, then gazes 0.42, 0.24, 0.49), so that looking would only
-    hide a constant.
+    it was nearly always among the deepest (squared distance of the channel means over their
+    squares), so that looking would mostly hide a constant.
     """
 
     def fitted(network: LoadedNetwork) -> Objective:

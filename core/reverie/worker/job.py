@@ -21,6 +21,7 @@ from reverie.engine.frames import Frames
 from reverie.engine.octaves import resize
 from reverie.engine.prepare import prepare, resolve
 from reverie.engine.selection import select
+from reverie.engine.wrapping import Wraps, wraps_of
 from reverie.errors import Cancelled, WorkerError
 from reverie.image import to_mask
 from reverie.networks.loading import load_network
@@ -207,7 +208,8 @@ class _Dreaming:
     def _run(self) -> Dreamed:
         self._check()
         with torch.no_grad():
-            pixels = resize(self._upload.pixels, self._part.size)
+            wraps = wraps_of(self._order.recipe.edges)
+            pixels = resize(self._upload.pixels, self._part.size, wraps=wraps)
             mask = None if self._upload.mask is None else self._upload.mask.float() / 255
             if self._order.frames:
                 self._frames = self._make_frames(pixels, mask)
@@ -225,7 +227,7 @@ class _Dreaming:
         except Cancelled as stopped:
             dreamed, done = stopped.image, stopped.done
         if self._part.is_scaled:
-            dreamed = _lay_on(self._upload.pixels, dreamed, pixels)
+            dreamed = _lay_on(self._upload.pixels, dreamed, pixels, wraps)
         return Dreamed(dreamed, done)
 
     def _make_frames(self, pixels: Tensor, mask: Tensor | None) -> Frames:
@@ -274,18 +276,20 @@ def _scaled(span: slice, ratio: float, length: int) -> slice:
     return slice(start, min(length, max(start + 1, math.ceil(span.stop * ratio))))
 
 
-def _lay_on(original: Tensor, dreamed: Tensor, pixels: Tensor) -> Tensor:
+def _lay_on(original: Tensor, dreamed: Tensor, pixels: Tensor, wraps: Wraps) -> Tensor:
     """Bring the change to the size of the original, and add it there.
 
     Args:
         original: (1, 3, H, W) in 0..1; left unchanged.
         dreamed: (1, 3, h, w), the dream on `pixels`; given up.
         pixels: the original at that size.
+        wraps: which edges meet.
     """
     with torch.no_grad():
         for rows in bands(dreamed, pixels):
             dreamed[:, :, rows] -= pixels[:, :, rows]
-        change = resize(dreamed, (original.shape[2], original.shape[3]), like=original)
+        size = (original.shape[2], original.shape[3])
+        change = resize(dreamed, size, like=original, wraps=wraps)
         result = copied(original)
         for rows in bands(result, change):
             result[:, :, rows] = (result[:, :, rows] + change[:, :, rows]).clamp_(0, 1)
