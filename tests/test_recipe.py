@@ -31,6 +31,7 @@ NOT_DEFAULT: dict[str, Any] = {
     "clip": False,
     "parameterization": "logit",
     "precision": "bf16",
+    "optimizer": "adam",
 }
 
 

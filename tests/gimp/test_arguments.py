@@ -26,6 +26,7 @@ RELEASED = {
     "clip": "boolean",
     "parameterization": "text",
     "precision": "choice",
+    "optimizer": "choice",
     "result": "choice",
 }
 """Scripts name these: what was released stays."""

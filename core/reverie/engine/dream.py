@@ -24,11 +24,12 @@ from reverie.engine.gradient import magnitude, smooth, smoothing_sigma
 from reverie.engine.guiding import guided
 from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
-from reverie.engine.parameterization import move
 from reverie.engine.prepare import Climb, prepare
 from reverie.engine.selection import Area, select
+from reverie.engine.walk import Walk, held
 from reverie.errors import Cancelled, RecipeError, ReverieError
 from reverie.image import to_mask, to_tensor
+from reverie.plugins import find, registry
 from reverie.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -169,7 +170,10 @@ def _prepare(
 ) -> Climb:
     """Share the memory out between the pictures, unless they live in files, and the gradient."""
     in_file = lives_in_file(pixels)
-    rest = memory and max(0, memory - taken_by(pixels.shape, in_file=in_file))
+    space = find("parameterization", registry().parameterizations(), recipe.parameterization)
+    kept = taken_by(pixels.shape, in_file=in_file)
+    kept += held(space, recipe.optimizer, pixels.shape, in_file=in_file)
+    rest = memory and max(0, memory - kept)
     climb = prepare(recipe, pixels.device, rest, guide, on_tile)
     climb.refuse_without_guide()
     if memory is None:
@@ -229,6 +233,8 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
     base, uncover = _cover(base, climb.smallest_side)
     full = (base.shape[2], base.shape[3])
     sizes = octave_sizes(full, recipe.octaves, recipe.octave_scale, climb.smallest_side)
+    sizes = climb.decodable(sizes)
+    carry = recipe.carry if climb.space.is_exact else "picture"
     work = recipe.steps * sum(height * width for height, width in sizes)
     done = 0
     jitter = Jitter(recipe.jitter, recipe.seed)
@@ -239,28 +245,28 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
         original = resize(base, size)
         if octave == 1:
             picture = copied(original)
-        elif recipe.carry == "detail":
+        elif carry == "detail":
             picture = _lay_on(original, _subtract(picture, before))
         else:
             picture = _enlarge(picture, original, mask)
         before = original
         where = None if mask is None else resize(mask, size)
-        latent = climb.space.encode(picture)
+        walk = Walk(climb.space, picture, where, optimizer=recipe.optimizer, clip=recipe.clip)
+        picture = walk.picture
 
         for step in range(1, recipe.steps + 1):
             values, gradient = climb.gradient(picture, jitter.shift())
             if recipe.smoothing:
                 sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
                 gradient = smooth(gradient, sigma)
-            pace = recipe.step_size / GREY_LEVELS / magnitude(gradient, recipe.normalization)
-            latent, picture = move(
-                climb.space, latent, picture, gradient, pace, where, clip=recipe.clip
-            )
+            length = recipe.step_size / GREY_LEVELS
+            pace = length / magnitude(gradient, recipe.normalization)
+            picture = walk.step(gradient, pace, length)
             del gradient  # it is as large as the picture, and `result` may need room
 
             def result(picture: Tensor = picture, original: Tensor = original) -> Tensor:
                 full = copied(picture)
-                if original.shape != base.shape and recipe.carry == "detail":
+                if original.shape != base.shape and carry == "detail":
                     full = _lay_on(base, _subtract(full, original))
                 elif original.shape != base.shape:
                     full = _enlarge(full, base, mask)

@@ -17,7 +17,8 @@ from reverie.engine.octaves import fit, resize
 from reverie.engine.operations import Unfreezable
 from reverie.engine.replay import replayed
 from reverie.engine.tiles import Gradient, least, tiled
-from reverie.errors import ObjectiveError
+from reverie.engine.walk import held
+from reverie.errors import ObjectiveError, ReverieError
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
 from reverie.objectives import INPUT, layer
@@ -77,11 +78,32 @@ class Climb:
                 "dream(..., guide=picture), or --guide PICTURE on the command line."
             )
 
+    def decodable(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Bring octaves' (height, width) to the sizes that the space can decode, each once.
+
+        Raises:
+            ReverieError: the network sees nothing in a picture of the largest.
+        """
+        if self.space.sizes is None:
+            return list(sizes)
+        found = list(dict.fromkeys(map(self.space.sizes, sizes)))
+        large = [size for size in found if min(size) >= self.smallest_side]
+        if not large:
+            height, width = found[-1]
+            raise ReverieError(
+                f"parameterization: {self.space.name} gives {width} x {height} px, and the "
+                f"objective needs {self.smallest_side}; choose a layer nearer to the picture, a "
+                "larger size, or another parameterization."
+            )
+        return large
+
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
         whole = shape[-2] * shape[-1]
         seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
-        return taken_by(shape, in_file=in_file) + seen * self.footprint
+        kept = taken_by(shape, in_file=in_file)
+        kept += held(self.space, self.recipe.optimizer, shape, in_file=in_file)
+        return kept + seen * self.footprint
 
 
 def prepare(
