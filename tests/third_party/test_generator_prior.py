@@ -126,7 +126,7 @@ def test_a_decoder_of_one_size_has_one_octave(
     picture: torch.Tensor,
 ) -> None:
     offer(replace(space, sizes=lambda _wanted: (64, 96)))
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, ...]] = set()
     dreamed = reverie.dream(
         picture, RECIPE, device="cpu", on_step=lambda step: seen.add((step.octaves, *step.size))
     )
