@@ -34,6 +34,7 @@ NOT_DEFAULT: dict[str, Any] = {
     "colour": "palette",
     "anchor": 1e-7,
     "edges": "panorama",
+    "optimizer": "adam",
 }
 
 

@@ -158,6 +158,28 @@ BUILT_IN = (
         notice=_NOT_BVLC + " It goes through nine layers from frame to frame and blends frames.",
     ),
     Preset(
+        name="apparitions",
+        summary="Soft creatures in the light and colours of the picture: waves and Adam.",
+        recipe=Recipe(parameterization="fourier", optimizer="adam", octaves=3),
+        source="reverie, after lucid's space of waves",
+    ),
+    Preset(
+        name="neural-dream",
+        summary="Adam's fifty steps in each of two octaves: every corner dreams as strongly.",
+        recipe=Recipe(
+            network="googlenet",
+            objective="inception4d.branch2.0",
+            octaves=2,
+            octave_scale=1 / 0.6,
+            steps=50,
+            clip=False,
+            optimizer="adam",
+        ),
+        source="ProGamerGov/neural-dream, its code's defaults",
+        notice=_NOT_BVLC + " It goes ten times through the octaves, at 512 px, and climbs the "
+        "norm of the layer, which Adam climbs almost alike.",
+    ),
+    Preset(
         name="crowsonkb",
         summary="Two octaves to each doubling, gentle steps, colours left free: fine and deep.",
         recipe=Recipe(

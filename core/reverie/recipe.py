@@ -185,6 +185,14 @@ class Recipe(BaseModel):
         advanced=True,
     )
 
+    optimizer: Literal["plain", "adam"] = setting(
+        "plain",
+        "Optimizer",
+        "How steps are taken: straight up the gradient, or Adam's, which move every pixel or wave "
+        "alike, however small its gradient is. Adam starts anew in each octave.",
+        advanced=True,
+    )
+
     if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
 
         def __init__(self, /, **fields: Any) -> None:

@@ -160,6 +160,17 @@ class Parameterization:
     """From pictures (N, 3, H, W) float32 to a latent of any shape (N, ...)."""
     decode: Callable[[Tensor, tuple[int, int]], Tensor]
     """From a latent and the picture's (H, W) back; differentiable, and undoes `encode`."""
+    is_exact: bool = True
+    """`decode` gives every picture in 0..1 that was encoded back, to half a grey level.
+
+    False for spaces that hold only some pictures, such as what a generator makes: a dream then
+    begins with what `decode` gives, and the whole picture is carried from octave to octave.
+    """
+    sizes: Callable[[tuple[int, int]], tuple[int, int]] | None = None
+    """From a wanted (H, W) to the nearest that `decode` can give; None: any.
+
+    Octaves are dreamed at these sizes, and the dream is brought to the picture's size at the end.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

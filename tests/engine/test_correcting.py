@@ -9,7 +9,7 @@ from reverie import ObjectiveError, Recipe, dream
 from reverie.engine import correcting
 from reverie.engine.correcting import AfterStep, checked
 from reverie.engine.gradient import _blur
-from reverie.engine.parameterization import PIXELS
+from reverie.engine.walk import Walk
 from reverie.grammar import parse_objective
 from reverie.objectives import Correction, blur, clip_small_norm, layer
 from reverie.plugins import registry
@@ -32,7 +32,9 @@ def corrected(
 ) -> torch.Tensor:
     given = torch.zeros_like(picture) if gradient is None else gradient
     after = AfterStep(corrections, step, picture, given, mask)
-    return after.correct(PIXELS, picture, picture.clone())[1]
+    changed = picture.clone()
+    assert after.correct(changed) == any(step % each.every == 0 for each in corrections)
+    return changed
 
 
 @pytest.fixture
@@ -117,10 +119,29 @@ def test_other_spaces_keep_what_they_can_hold(picture: torch.Tensor) -> None:
         encode=lambda image: image / 2,
         decode=lambda latent, _size: latent * 2,
     )
+    walk = Walk(space, picture.clone())
     after = AfterStep([BLUR], 1, picture, picture, None)
-    latent, found = after.correct(space, picture / 2, picture.clone())
-    torch.testing.assert_close(found, _blur(picture, 1.5))
-    torch.testing.assert_close(latent * 2, found)
+    torch.testing.assert_close(walk.keep(after.correct), _blur(picture, 1.5))
+    still = walk.step(torch.zeros_like(picture), torch.ones(1, 1, 1, 1), 0.1)
+    torch.testing.assert_close(still, _blur(picture, 1.5))
+
+
+def test_under_a_soft_mask_a_change_stays_as_strong_as_it_was(picture: torch.Tensor) -> None:
+    space = Parameterization(
+        name="same",
+        summary="The same.",
+        encode=lambda image: image,
+        decode=lambda latent, _: latent,
+    )
+    walk = Walk(space, picture.clone(), torch.full_like(picture[:, :1], 0.5))
+
+    def to_black(whole: torch.Tensor) -> bool:
+        whole.zero_()
+        return True
+
+    for _ in range(3):
+        walk.step(torch.zeros_like(picture), torch.ones(1, 1, 1, 1), 0.1)
+        torch.testing.assert_close(walk.keep(to_black), picture / 2)
 
 
 # -- in a dream ------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ RELEASED = {
     "colour": "choice",
     "anchor": "number",
     "edges": "choice",
+    "optimizer": "choice",
     "result": "choice",
 }
 """Scripts name these: what was released stays."""

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from reverie.engine.canvas import bands, copied, empty, hand_back
 from reverie.engine.gradient import smooth, smoothing_reach
-from reverie.engine.parameterization import PIXELS
 from reverie.engine.wrapping import FRAME, Wraps, around
 from reverie.errors import ObjectiveError
 from reverie.objectives.regularizers import GREY, LARGEST_SIGMA
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reverie.objectives import Correction, Objective
-    from reverie.types import Parameterization
 
 _SAMPLE = 2**22
 """px that a percentile is taken of; of a larger picture, every second, third ... in order."""
@@ -88,18 +86,8 @@ class AfterStep:
         contributions = [each for each in self._due if each.kind == "clip_small_contribution"]
         self._scores = _scores(picture, gradient) if contributions else None
 
-    def correct(
-        self, space: Parameterization, latent: Tensor, picture: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Do it.
-
-        Args:
-            space: what latents mean; other than pixels it may hold only a part of the change.
-            latent: where the pictures are in it, after the step.
-            picture: the same decoded, (N, 3, H, W); written over.
-        Returns:
-            The new latent and the new pictures.
-        """
+    def correct(self, picture: Tensor) -> bool:
+        """Do it to the pictures after the step, (N, 3, H, W), in place; False if nothing is due."""
         for correction in self._due:
             if correction.kind == "blur":
                 self._blur(picture, correction.strength)
@@ -107,10 +95,7 @@ class AfterStep:
                 norm = correction.kind == "clip_small_norm"
                 scores = _scores(picture, None) if norm or self._scores is None else self._scores
                 self._grey(picture, scores, correction.strength)
-        if not self._due or space is PIXELS:
-            return latent, picture
-        latent = space.encode(picture)
-        return latent, space.decode(latent, (picture.shape[2], picture.shape[3]))
+        return bool(self._due)
 
     def _blur(self, picture: Tensor, sigma: float) -> None:
         blur = partial(smooth, sigma=sigma, ratios=(1.0,))

@@ -25,7 +25,6 @@ from reverie.engine.gradient import magnitude, smooth, smoothing_reach, smoothin
 from reverie.engine.guiding import guided
 from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
-from reverie.engine.parameterization import move
 from reverie.engine.prepare import Climb, prepare
 from reverie.engine.regions import (
     Looks,
@@ -38,9 +37,11 @@ from reverie.engine.regions import (
 )
 from reverie.engine.selection import Area, select
 from reverie.engine.tones import Tones
+from reverie.engine.walk import Walk, held
 from reverie.engine.wrapping import Wraps, around, wraps_of
 from reverie.errors import Cancelled, RecipeError, ReverieError
 from reverie.image import to_mask, to_tensor
+from reverie.plugins import find, registry
 from reverie.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -208,15 +209,16 @@ def _prepare(
     With regions, there are one gradient more, and maps of weights at full size and the octave's.
     """
     in_file = lives_in_file(pixels)
+    space = find("parameterization", registry().parameterizations(), recipe.parameterization)
     taken = taken_by(pixels.shape, in_file=in_file)
-    taken += taken * (3 + 2 * maps) // 12 if maps else 0
-    rest = memory and max(0, memory - taken)
+    beside = taken * (3 + 2 * maps) // 12 if maps else 0
+    kept = taken + beside + held(space, recipe.optimizer, pixels.shape, in_file=in_file)
+    rest = memory and max(0, memory - kept)
     climb = prepare(recipe, pixels.device, rest, guide, on_tile)
     climb.refuse_without_guide()
     if memory is None:
         return climb
-    needed = climb.least_memory(pixels.shape, in_file=in_file)
-    needed += taken - taken_by(pixels.shape, in_file=in_file)
+    needed = climb.least_memory(pixels.shape, in_file=in_file) + beside
     if memory < needed:
         raise ReverieError(
             f"memory: {megabytes(memory)} is too little for this picture and recipe; "
@@ -285,6 +287,8 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
     base, uncover = _cover(base, climb.smallest_side, wraps)
     full = (base.shape[2], base.shape[3])
     sizes = octave_sizes(full, recipe.octaves, recipe.octave_scale, climb.smallest_side)
+    sizes = climb.decodable(sizes)
+    carry = recipe.carry if climb.space.is_exact else "picture"
     work = recipe.steps * sum(height * width for height, width in sizes)
     done = 0
     jitter = Jitter(recipe.jitter, recipe.seed)
@@ -297,14 +301,15 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
         original = resize(base, size, wraps=wraps)
         if octave == 1:
             picture = copied(original)
-        elif recipe.carry == "detail":
+        elif carry == "detail":
             picture = _lay_on(original, _subtract(picture, before), wraps)
         else:
             picture = _enlarge(picture, original, mask, wraps)
         before = original
         where = None if mask is None else resize(mask, size, wraps=wraps)
         tones.begin(original, where)
-        latent = climb.space.encode(picture)
+        walk = Walk(climb.space, picture, where, optimizer=recipe.optimizer, clip=recipe.clip)
+        picture = walk.picture
         beside = climb.beside(picture, original, *beside)
 
         for step in range(1, recipe.steps + 1):
@@ -315,17 +320,15 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
                 sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
                 blur = partial(smooth, sigma=sigma)
                 gradient = around(blur, gradient, smoothing_reach(sigma), wraps)
-            pace = recipe.step_size / GREY_LEVELS / magnitude(gradient, recipe.normalization)
-            latent, picture = move(
-                climb.space, latent, picture, gradient, pace, where, clip=recipe.clip
-            )
-            latent, picture = after.correct(climb.space, latent, picture)
+            length = recipe.step_size / GREY_LEVELS
+            pace = length / magnitude(gradient, recipe.normalization)
+            walk.step(gradient, pace, length)
+            picture = walk.keep(after.correct, tones.hold)
             del gradient  # it is as large as the picture, and `result` may need room
-            latent = tones.hold(latent, picture, climb.space)
 
             def result(picture: Tensor = picture, original: Tensor = original) -> Tensor:
                 full = copied(picture)
-                if original.shape != base.shape and recipe.carry == "detail":
+                if original.shape != base.shape and carry == "detail":
                     full = _lay_on(base, _subtract(full, original), wraps)
                 elif original.shape != base.shape:
                     full = _enlarge(full, base, mask, wraps)

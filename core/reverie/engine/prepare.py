@@ -20,8 +20,9 @@ from reverie.engine.operations import Unfreezable
 from reverie.engine.reference import Glances
 from reverie.engine.replay import replayed
 from reverie.engine.tiles import Gradient, least, tiled
+from reverie.engine.walk import held
 from reverie.engine.wrapping import FRAME, Wraps, wraps_of
-from reverie.errors import ObjectiveError
+from reverie.errors import ObjectiveError, ReverieError
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
 from reverie.objectives import INPUT, layer
@@ -120,13 +121,34 @@ class Climb:
             target = resize(self.look.target.to(pixels.device), size, like=pixels)
             self.look.target = target[:, :, rows, columns]
 
+    def decodable(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Bring octaves' (height, width) to the sizes that the space can decode, each once.
+
+        Raises:
+            ReverieError: the network sees nothing in a picture of the largest.
+        """
+        if self.space.sizes is None:
+            return list(sizes)
+        found = list(dict.fromkeys(map(self.space.sizes, sizes)))
+        large = [size for size in found if min(size) >= self.smallest_side]
+        if not large:
+            height, width = found[-1]
+            raise ReverieError(
+                f"parameterization: {self.space.name} gives {width} x {height} px, and the "
+                f"objective needs {self.smallest_side}; choose a layer nearer to the picture, a "
+                "larger size, or another parameterization."
+            )
+        return large
+
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
         around = 2 * (self.halo if self.wraps != FRAME else 0)
         whole = (shape[-2] + around * self.wraps.down) * (shape[-1] + around * self.wraps.across)
         seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
         together = shape[0] if self.sees_batch else 1
-        return taken_by(shape, in_file=in_file) + together * seen * self.footprint
+        kept = taken_by(shape, in_file=in_file)
+        kept += held(self.space, self.recipe.optimizer, shape, in_file=in_file)
+        return kept + together * seen * self.footprint
 
 
 def prepare(

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from reverie.engine.anchoring import Anchor
 from reverie.engine.colour import colour_of
-from reverie.engine.parameterization import PIXELS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from reverie.recipe import Recipe
-    from reverie.types import Parameterization
 
 
 class Tones:
@@ -42,15 +40,13 @@ class Tones:
         """Leave of a gradient, which is written over, what may move the picture."""
         return gradient if self._colour is None else self._colour.along(gradient)
 
-    def hold(self, latent: Tensor, picture: Tensor, space: Parameterization) -> Tensor:
-        """Bring pictures back in place, and give their latent.
+    def hold(self, picture: Tensor) -> bool:
+        """Bring pictures back in place; False if there is nothing to hold.
 
         Tones come first, so that colours are as they should be at the end.
         """
-        if self._anchor is None and self._colour is None:
-            return latent
         if self._anchor is not None:
             self._anchor.pull(picture, self._recipe.anchor)
         if self._colour is not None:
             self._colour.hold(picture, self._original, clip=self._recipe.clip)
-        return picture if space is PIXELS else space.encode(picture)
+        return self._anchor is not None or self._colour is not None

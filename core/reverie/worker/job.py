@@ -21,6 +21,7 @@ from reverie.engine.frames import Frames
 from reverie.engine.octaves import resize
 from reverie.engine.prepare import prepare, resolve
 from reverie.engine.selection import select
+from reverie.engine.walk import held
 from reverie.engine.wrapping import Wraps, wraps_of
 from reverie.errors import Cancelled, WorkerError
 from reverie.image import to_mask
@@ -146,7 +147,9 @@ def _memory(part: Part, climb: Climb, device: torch.device) -> int | None:
         return None
     half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     pixels = part.size[0] * part.size[1]
-    needed = taken_by((1, 3, *part.size)) + min(pixels, LARGE) * climb.footprint
+    shape = (1, 3, *part.size)
+    needed = taken_by(shape) + held(climb.space, climb.recipe.optimizer, shape)
+    needed += min(pixels, LARGE) * climb.footprint
     return None if needed + part.area * _UPLOADED <= half else half
 
 
