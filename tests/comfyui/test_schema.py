@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 SAVED_ORDER = {
     "ReverieDream": "image preset network objective octaves octave_scale steps step_size jitter "
-    "seed size carry normalization smoothing clip parameterization precision optimizer mask recipe "
-    "reverie_network reverie_objective guide",
+    "seed size carry normalization smoothing clip parameterization precision colour anchor edges "
+    "optimizer mask recipe reverie_network reverie_objective guide regions",
     "ReverieNetwork": "network weights_file",
     "ReverieObjective": "kind layer channel x y weight expression add_to",
     "ReverieRecipe": "preset file edit recipe",
     "ReverieSaveRecipe": "recipe filename_prefix",
     "ReverieSave": "image recipe filename_prefix",
     "ReverieZoom": "image preset frames fps zoom rotation shift_x shift_y mask recipe "
-    "reverie_network reverie_objective guide",
+    "reverie_network reverie_objective guide regions",
+    "ReverieRegion": "mask objective reverie_objective regions",
 }
 """Saved workflows hold values by position: append to these, and change nothing else. What is added
 after a release must be optional, or files of the API that lack it are refused."""
