@@ -181,3 +181,23 @@ def test_help_pages_and_texts_to_translate_are_up_to_date() -> None:
 
 def test_there_is_no_help_page_without_a_node() -> None:
     assert {path.stem for path in Path(pages.WEB).iterdir()} == set(SAVED_ORDER)
+
+
+@pytest.mark.usefixtures("comfy")
+def test_settings_that_came_later_may_be_left_out(image: torch.Tensor) -> None:
+    dream = next(node for node in NODES if node.id == "ReverieDream")
+    optional = {one.name for one in dream.inputs() if one.is_optional}
+    later = {one.name for one in reverie.settings()}
+    released = SAVED_ORDER["ReverieDream"].partition("precision")[0].split()
+    later -= {*released, "precision"}
+    assert {"optimizer", "colour", "anchor", "edges"} <= later <= optional
+    required = {one.name: one.default for one in dream.inputs() if not one.is_optional}
+    values = {**required, "image": image, "octaves": 1, "steps": 1}
+    assert torch.equal(
+        dream.run(**values).values[0],
+        dream.run(**values, **{name: reverie_default(name) for name in later}).values[0],
+    )
+
+
+def reverie_default(name: str) -> Any:
+    return next(one.default for one in reverie.settings() if one.name == name)
