@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from reverie.device import choose_device
-from reverie.engine.canvas import LARGE, bands, belongs_in_file, copied, taken_by
+from reverie.engine.canvas import LARGE, bands, belongs_in_file, copied
 from reverie.engine.dream import dream
 from reverie.engine.frames import Frames
 from reverie.engine.octaves import resize
-from reverie.engine.prepare import prepare, resolve
+from reverie.engine.prepare import kept_by, prepare, resolve
 from reverie.engine.selection import select
-from reverie.engine.walk import held
 from reverie.engine.wrapping import Wraps, wraps_of
 from reverie.errors import Cancelled, WorkerError
 from reverie.image import to_mask
@@ -148,7 +147,7 @@ def _memory(part: Part, climb: Climb, device: torch.device) -> int | None:
     half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     pixels = part.size[0] * part.size[1]
     shape = (1, 3, *part.size)
-    needed = taken_by(shape) + held(climb.space, climb.recipe.optimizer, shape)
+    needed = kept_by(climb.recipe, climb.space, shape, in_file=False)
     needed += min(pixels, LARGE) * climb.footprint
     return None if needed + part.area * _UPLOADED <= half else half
 
