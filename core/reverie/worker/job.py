@@ -229,7 +229,11 @@ class _Dreaming:
         except Cancelled as stopped:
             dreamed, done = stopped.image, stopped.done
         if self._part.is_scaled:
-            dreamed = _lay_on(self._upload.pixels, dreamed, pixels, wraps)
+            gone = None
+            if recipe.start != "picture":
+                everywhere = self._upload.pixels.new_ones(()).expand(self._upload.pixels.shape[2:])
+                gone = (everywhere if mask is None else mask)[None, None]
+            dreamed = _lay_on(self._upload.pixels, dreamed, pixels, wraps, gone=gone)
         return Dreamed(dreamed, done)
 
     def _make_frames(self, pixels: Tensor, mask: Tensor | None) -> Frames:
@@ -278,7 +282,14 @@ def _scaled(span: slice, ratio: float, length: int) -> slice:
     return slice(start, min(length, max(start + 1, math.ceil(span.stop * ratio))))
 
 
-def _lay_on(original: Tensor, dreamed: Tensor, pixels: Tensor, wraps: Wraps) -> Tensor:
+def _lay_on(
+    original: Tensor,
+    dreamed: Tensor,
+    pixels: Tensor,
+    wraps: Wraps,
+    *,
+    gone: Tensor | None = None,
+) -> Tensor:
     """Bring the change to the size of the original, and add it there.
 
     Args:
@@ -286,6 +297,8 @@ def _lay_on(original: Tensor, dreamed: Tensor, pixels: Tensor, wraps: Wraps) -> 
         dreamed: (1, 3, h, w), the dream on `pixels`; given up.
         pixels: the original at that size.
         wraps: which edges meet.
+        gone: how much of the original gave way to what the dream started with, (1, 1, H, W) in
+            0..1: there its detail, which the small one lacks, is not to be seen. None: nowhere.
     """
     with torch.no_grad():
         for rows in bands(dreamed, pixels):
@@ -293,6 +306,10 @@ def _lay_on(original: Tensor, dreamed: Tensor, pixels: Tensor, wraps: Wraps) -> 
         size = (original.shape[2], original.shape[3])
         change = resize(dreamed, size, like=original, wraps=wraps)
         result = copied(original)
+        if gone is not None:
+            blurred = resize(pixels, size, like=original, wraps=wraps)
+            for rows in bands(result, blurred):
+                result[:, :, rows].lerp_(blurred[:, :, rows], gone[:, :, rows])
         for rows in bands(result, change):
             result[:, :, rows] = (result[:, :, rows] + change[:, :, rows]).clamp_(0, 1)
     return result
