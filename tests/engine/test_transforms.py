@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from reverie import Recipe, RecipeError, dream
-from reverie.engine import tiles, transforms
+from reverie import Recipe, RecipeError, ReverieError, dream
+from reverie.engine import canvas, tiles, transforms
 from reverie.engine.gradient import image_gradient
 from reverie.engine.prepare import prepare
 from reverie.engine.transforms import View, Views, _spread_in_order, is_transformed, transformed
@@ -225,6 +225,35 @@ def test_tiles_of_what_is_seen_give_the_gradient_of_the_whole(
     _, tiled = prepare(recipe, cpu, memory=30_000_000).gradient(large, (5, 6))
     cosine = torch.nn.functional.cosine_similarity(whole.flatten(), tiled.flatten(), dim=0)
     assert float(cosine) > 0.9999
+
+
+def test_what_is_seen_of_a_picture_in_a_file_is_in_a_file(
+    picture: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas, "SMALL", 1000)
+    kept = canvas.empty(picture.shape, picture, in_file=True).copy_(picture)
+    view = View((71, 97), turned(20), (35.5, 48.5))
+    seen = view.see(kept)
+    back = view.back(seen, (71, 97))
+    assert canvas.lives_in_file(seen)
+    assert canvas.lives_in_file(back)
+    assert torch.equal(seen, view.see(picture))
+    assert torch.equal(back, view.back(view.see(picture), (71, 97)))
+
+
+def test_memory_for_views_and_bands_is_counted(picture: torch.Tensor) -> None:
+    """One picture is 3 values of 4 bytes for each of its pixels."""
+    one, cpu = 12 * 71 * 97, torch.device("cpu")
+
+    def needed(recipe: Recipe) -> int:
+        return prepare(recipe, cpu).least_memory(tuple(picture.shape), in_file=False)
+
+    plain = needed(Recipe())
+    assert needed(Recipe(rotate=5)) == plain + 3 * one
+    assert needed(Recipe(laplacian=4)) == plain + one
+    assert needed(Recipe(start="grey")) == plain + 2 * one
+    with pytest.raises(ReverieError, match="too little"):
+        dream(picture, Recipe(rotate=5), memory=plain)
 
 
 def test_what_an_objective_compares_with_is_seen_through_the_same_view(

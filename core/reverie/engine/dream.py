@@ -164,8 +164,8 @@ def dream(
         climb = _merge(climbs, regions, area, climb)
         step, base = None, start(recipe, area.pixels, area.mask)
         try:
-            given = area.pixels if recipe.start != "picture" and image is not None else base
-            steps = _ascend(base, given, area.mask, climb) if base.numel() else ()
+            given = None if recipe.start == "picture" or image is None else area.pixels
+            steps = _ascend(base, area.mask, climb, given) if base.numel() else ()
             frames = None if where is None else _frames(area, climb)
             for step in steps:
                 if on_step is not None:
@@ -281,17 +281,19 @@ def _why_unchanged(recipe: Recipe, mask: Any) -> str:
     )
 
 
-def _ascend(base: Tensor, given: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
+def _ascend(
+    base: Tensor, mask: Tensor | None, climb: Climb, given: Tensor | None = None
+) -> Iterator[Step]:
     """DeepDream itself.
 
     Args:
         base: where it begins, (N, 3, H, W) float32 in 0..1; left unchanged.
-        given: the pictures whose colours are held, and with which objectives compare; the same as
-            `base` unless the dream starts from nothing.
         mask: (N or 1, 1, H, W) in 0..1, multiplied into every step; None is 1 everywhere.
+        given: the pictures whose colours are held, and with which objectives compare, where the
+            dream starts from something else.
     """
-    recipe, wraps, is_same = climb.recipe, climb.wraps, given is base
-    given = _cover(given, climb.smallest_side, wraps)[0]
+    recipe, wraps = climb.recipe, climb.wraps
+    given = None if given is None else _cover(given, climb.smallest_side, wraps)[0]
     base, uncover = _cover(base, climb.smallest_side, wraps)
     full = (base.shape[2], base.shape[3])
     sizes = octave_sizes(full, recipe.octaves, recipe.octave_scale, climb.smallest_side)
@@ -301,7 +303,7 @@ def _ascend(base: Tensor, given: Tensor, mask: Tensor | None, climb: Climb) -> I
     done = 0
     jitter = Jitter(recipe.jitter, recipe.seed)
     mask = None if mask is None else _cover(mask, climb.smallest_side, wraps)[0]
-    tones = Tones(recipe, given)
+    tones = Tones(recipe, base if given is None else given)
     picture = before = base  # the first octave has neither
     beside: tuple[Reference, ...] = ()
 
@@ -315,7 +317,7 @@ def _ascend(base: Tensor, given: Tensor, mask: Tensor | None, climb: Climb) -> I
             picture = _enlarge(picture, original, mask, wraps)
         before = original
         where = None if mask is None else resize(mask, size, wraps=wraps)
-        undreamed = original if is_same else resize(given, size, wraps=wraps)
+        undreamed = original if given is None else resize(given, size, wraps=wraps)
         tones.begin(undreamed, where)
         walk = Walk(climb.space, picture, where, optimizer=recipe.optimizer, clip=recipe.clip)
         picture = walk.picture
