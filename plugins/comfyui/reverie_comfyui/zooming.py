@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reverie.recipe import Recipe
     from reverie.record import Record
     from reverie_comfyui.motion import Move
+    from reverie_comfyui.regions import Regions
 
 SEEDS = 2**64
 """So many there are; after the last comes 0."""
@@ -25,6 +26,7 @@ def dream_frames(
     *,
     mask: Tensor | None = None,
     guide: Tensor | None = None,
+    regions: Regions = (),
 ) -> tuple[Tensor, Record]:
     """Dream a sequence of frames from each image of a batch.
 
@@ -37,6 +39,7 @@ def dream_frames(
         moves: from each frame to the next.
         mask: where to dream: (N, h, w) of any size; it stays where it is.
         guide: what a guided objective looks at, (N, h, w, C).
+        regions: other objectives in other places; they stay where they are, too.
     Returns:
         (B * frames, H, W, C) float32 in 0..1 on ComfyUI's intermediate device; and their
         record.
@@ -45,7 +48,7 @@ def dream_frames(
     """
     frames = len(moves) + 1
     count = len(image) * frames
-    with dreamer(image, recipe, pictures=count, mask=mask, guide=guide) as one:
+    with dreamer(image, recipe, pictures=count, mask=mask, guide=guide, regions=regions) as one:
         made = Film(count)
         for index in range(len(image)):
             frame = one.dream(image[index : index + 1], index)
