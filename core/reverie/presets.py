@@ -65,6 +65,12 @@ BUILT_IN = (
         source="reverie",
     ),
     Preset(
+        name="flowing",
+        summary="Curling, glowing paint: soft folds and shells along every edge.",
+        recipe=Recipe(objective="rings", octaves=5, steps=8, step_size=0.8, laplacian=5),
+        source="reverie",
+    ),
+    Preset(
         name="google-deepdream",
         summary="Animals, eyes and pagodas out of clouds.",
         recipe=Recipe(network="googlenet", objective="inception4c"),
@@ -85,6 +91,27 @@ BUILT_IN = (
         source="tensorflow/examples, r1 deepdream.ipynb",
         notice=_NOT_5H
         + " It sees the picture in tiles of 512 px without an overlap; here it is whole.",
+    ),
+    Preset(
+        name="tensorflow-flowers",
+        summary="One channel out of nothing, all sizes of detail alike: the notebook's lapnorm.",
+        recipe=Recipe(
+            network="googlenet",
+            objective="channel(inception4d.branch2.0.bn, 139)",
+            octaves=3,
+            # 1 for each of five bands of unit rms, whose sum has a deviation of about 2.
+            step_size=2.0,
+            jitter=256,
+            carry="picture",
+            normalization="std",
+            clip=False,
+            laplacian=4,
+            start="noise",
+            noise=0.3,
+        ),
+        source="tensorflow/examples, r1 deepdream.ipynb, render_lapnorm",
+        notice=_NOT_5H + " There channel 139 is flowers. It begins at 100 of 255, ends at 439 px, "
+        "and is shown with its contrast brought to 0.1; --start picture takes a picture instead.",
     ),
     Preset(
         name="tensorflow-tutorial",

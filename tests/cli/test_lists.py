@@ -224,9 +224,7 @@ def test_a_library_that_is_too_old_is_a_fault(
 # -- the command itself --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "words", ["", "dreem", "dream", "dream a.png --octave 3", "networks shw", "info"]
-)
+@pytest.mark.parametrize("words", ["", "dreem", "dream a.png --octave 3", "networks shw", "info"])
 def test_a_command_that_is_not_understood_shows_how(
     cli: CommandLine, capsys: pytest.CaptureFixture[str], words: str
 ) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 SAVED_ORDER = {
     "ReverieDream": "image preset network objective octaves octave_scale steps step_size jitter "
     "seed size carry normalization smoothing clip parameterization precision colour anchor edges "
-    "optimizer mask recipe reverie_network reverie_objective guide regions",
+    "optimizer laplacian start noise rotate scale flip pad crops mask recipe reverie_network "
+    "reverie_objective guide regions",
     "ReverieNetwork": "network weights_file",
     "ReverieObjective": "kind layer channel x y weight expression add_to",
     "ReverieRecipe": "preset file edit recipe",

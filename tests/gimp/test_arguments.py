@@ -30,6 +30,14 @@ RELEASED = {
     "anchor": "number",
     "edges": "choice",
     "optimizer": "choice",
+    "laplacian": "integer",
+    "start": "choice",
+    "noise": "number",
+    "rotate": "number",
+    "scale": "number",
+    "flip": "boolean",
+    "pad": "integer",
+    "crops": "integer",
     "result": "choice",
 }
 """Scripts name these: what was released stays."""

@@ -163,7 +163,13 @@ def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Dream on pictures. Each dream is written beside its picture as "
         "NAME.dream.png, with its recipe inside. Ctrl-C keeps the dream so far.",
     )
-    dream.add_argument("photos", nargs="+", metavar="PHOTO", help="pictures, or folders of them")
+    dream.add_argument(
+        "photos",
+        nargs="*",
+        metavar="PHOTO",
+        help="pictures, or folders of them; none with --start noise, grey or procedural: a square "
+        "is dreamed from nothing, --size px wide, by default 512",
+    )
     dream.add_argument(
         "-o",
         "--output",

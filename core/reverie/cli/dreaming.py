@@ -24,8 +24,10 @@ from reverie.engine.guiding import guided
 from reverie.engine.octaves import fit
 from reverie.engine.prepare import prepare, resolve
 from reverie.engine.regions import look_at_guide, recipes_of
+from reverie.engine.starting import SIDE, blank
 from reverie.errors import (
     Cancelled,
+    ImageError,
     NetworkError,
     ObjectiveError,
     PluginError,
@@ -73,6 +75,8 @@ class Work:
 def dream(options: argparse.Namespace) -> int:
     """Dream on every picture named; one that fails does not keep the others from being dreamed."""
     recipe, digest = _recipe(options)
+    if not options.photos:
+        recipe = _from_nothing(recipe, options)
     on_cluster, resume = options.ray is not None, options.resume or options.ray is not None
     if on_cluster:
         require_ray()
@@ -81,7 +85,13 @@ def dream(options: argparse.Namespace) -> int:
     others = recipes_of(recipe, options.region)
     for each in (recipe, *others):
         _check_names(each)
-    jobs = plan(options.photos, options.output, overwrite=options.overwrite, resume=resume)
+    jobs = plan(
+        options.photos,
+        options.output,
+        overwrite=options.overwrite,
+        resume=resume,
+        start=recipe.start,
+    )
     mask = None if options.mask is None else _read_mask(options.mask)
     guide = None if options.guide is None else read_picture(user_path(options.guide)).values
     masks = [_read_mask(file) for file, _ in options.region]
@@ -155,6 +165,22 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
     return recipe, None
 
 
+def _from_nothing(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """Give the recipe of a dream without a picture its size.
+
+    Raises:
+        ImageError: a picture is needed.
+    """
+    if recipe.start == "picture":
+        raise ImageError(
+            "no picture was named; name one, or start from nothing with --start noise, "
+            "--start grey or --start procedural."
+        )
+    if options.ray is not None:
+        raise ImageError("--ray dreams on pictures; name some, or dream from nothing without it.")
+    return recipe.evolve(size=recipe.size or SIDE)
+
+
 def _check_names(recipe: Recipe) -> None:
     """Find what is misspelt without loading a network, which may have to be downloaded."""
     find("network", registry().networks(), recipe.network.partition(":")[0])
@@ -207,11 +233,13 @@ def _dream_all(jobs: Sequence[Job], work: Work) -> int:
 
 def _dream_file(job: Job, work: Work, interrupt: Interrupt) -> None:
     """Dream on one file and write it, as far as the user let it come."""
-    picture = read_picture(job.photo)
+    picture = _blank(work.recipe) if job.is_blank else read_picture(job.photo)
     _tell_notes(picture)
     check_output(job.place(), overwrite=job.replaces, like=at_size(picture, work.recipe.size))
     with progress(job.photo.name, interrupt, quiet=work.quiet) as on_step:
-        dreamed, record, done = dream_picture(picture, work, on_step, interrupt.obey)
+        dreamed, record, done = dream_picture(
+            picture, work, on_step, interrupt.obey, is_blank=job.is_blank
+        )
     del picture  # writing needs its memory
     out = job.place()
     write_picture(out, dreamed.values, like=dreamed, record=record, overwrite=job.replaces)
@@ -225,14 +253,20 @@ def dream_picture(
     work: Work,
     on_step: Callable[[Step], None] | None = None,
     on_tile: Callable[[], None] | None = None,
+    *,
+    is_blank: bool = False,
 ) -> tuple[Picture, str, float]:
-    """Dream on one picture; give the dream, its record, and how much of it was done, 0..1."""
+    """Dream on one picture; give the dream, its record, and how much of it was done, 0..1.
+
+    With `is_blank` the picture gives only the size, and no objective compares with it.
+    """
     done = 1.0
     climb, size = prepare(work.recipe, work.device), fit(picture.size, work.recipe.size)
     memory = working_memory(work.memory, picture, size, climb, work.device)
     try:
         result = dream_on(
-            picture.values,  # as whole numbers, which take a quarter of floats
+            # As whole numbers, which take a quarter of floats.
+            None if is_blank else picture.values,
             work.recipe,
             mask=work.mask,
             guide=work.guide,
@@ -244,6 +278,7 @@ def dream_picture(
         )
     except Cancelled as cancelled:
         result, done = cancelled.image, cancelled.done
+    result = np.asarray(result)
     record = write_record(
         work.recipe,
         digest=work.network.digest,
@@ -255,6 +290,10 @@ def dream_picture(
     )
     alpha = None if picture.alpha is None else resized_alpha(picture.alpha, result.shape[:2])
     return replace(picture, values=result, alpha=alpha), record, done
+
+
+def _blank(recipe: Recipe) -> Picture:
+    return Picture(np.asarray(blank(recipe)))
 
 
 def at_size(picture: Picture, size: int) -> Picture:

@@ -64,7 +64,8 @@ def left_to_do(
         if not os.path.lexists(job.out):
             left.append(job)
             continue
-        fault = _difference(job.out, wanted) or _age(job.out, (job.photo, mask, guide, *masks))
+        photo = None if job.is_blank else job.photo
+        fault = _difference(job.out, wanted) or _age(job.out, (photo, mask, guide, *masks))
         if fault == _STOPPED:
             left.append(replace(job, replaces=True))
         elif fault and job.replaces:

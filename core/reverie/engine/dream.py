@@ -25,7 +25,8 @@ from reverie.engine.gradient import magnitude, smooth, smoothing_reach, smoothin
 from reverie.engine.guiding import guided
 from reverie.engine.jitter import Jitter
 from reverie.engine.octaves import fit, octave_sizes, resize
-from reverie.engine.prepare import Climb, prepare
+from reverie.engine.prepare import Climb, kept_by, prepare
+from reverie.engine.pyramid import lapnorm, lapnorm_reach
 from reverie.engine.regions import (
     Looks,
     Region,
@@ -36,8 +37,9 @@ from reverie.engine.regions import (
     weights_of,
 )
 from reverie.engine.selection import Area, select
+from reverie.engine.starting import blank, start
 from reverie.engine.tones import Tones
-from reverie.engine.walk import Walk, held
+from reverie.engine.walk import Walk
 from reverie.engine.wrapping import Wraps, around, wraps_of
 from reverie.errors import Cancelled, RecipeError, ReverieError
 from reverie.image import to_mask, to_tensor
@@ -113,6 +115,7 @@ def dream(
     Args:
         image: a PIL image, a numpy array (H, W, 3) or a tensor (N, 3, H, W), see `reverie.image`;
             left unchanged. The pictures of a batch are dreamed side by side, none sees another.
+            None, with a recipe that starts from nothing: a square of the recipe's size, or 512 px.
         recipe: what to do; by default the classic dream with the embedded network.
         mask: where to dream, 0..1, (H, W) or (N, H, W) or a PIL image; where it is 0, the picture
             stays bit for bit, in float32.
@@ -129,9 +132,10 @@ def dream(
         on_tile: called before each part of a picture that is seen at once, of which a step on a
             large one has many; raise `Cancelled` from it, too.
     Returns:
-        The dream, of the kind and dtype of `image`, at its size or the recipe's.
+        The dream, of the kind and dtype of `image`, at its size or the recipe's; without an image,
+        a PIL image.
     Raises:
-        RecipeError: `recipe` is something else.
+        RecipeError: `recipe` is something else, or needs a picture and there is none.
         ImageError: `image`, `mask` or `guide` is not a picture, is empty, or holds NaN.
         ObjectiveError: the objective needs a guide and there is none, or the other way round.
         ReverieError: network, layer, objective, device or memory is not to be had.
@@ -147,7 +151,7 @@ def dream(
     others = recipes_of(recipe, regions)
     recipe = guided(recipe) if guide is not None and not look_at_guide(others) else recipe
     with own_grad_mode():
-        pixels, restore = to_tensor(image, memory)
+        pixels, restore = to_tensor(blank(recipe) if image is None else image, memory)
         if device != "auto" or pixels.device.type == "cpu":
             pixels = pixels.to(choose_device(device))
         size = fit((pixels.shape[2], pixels.shape[3]), recipe.size)
@@ -158,9 +162,10 @@ def dream(
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.margin, climb.stride)
         climb = _merge(climbs, regions, area, climb)
-        step = None
+        step, base = None, start(recipe, area.pixels, area.mask)
         try:
-            steps = _ascend(area.pixels, area.mask, climb) if area.pixels.numel() else ()
+            given = None if recipe.start == "picture" or image is None else area.pixels
+            steps = _ascend(base, area.mask, climb, given) if base.numel() else ()
             frames = None if where is None else _frames(area, climb)
             for step in steps:
                 if on_step is not None:
@@ -178,7 +183,7 @@ def dream(
                 f"{pixels.device} has not enough memory for a picture of {pixels.shape[3]} x "
                 f"{pixels.shape[2]} px; set a smaller size, or choose another device."
             ) from error
-        if _is_unchanged(result, pixels):
+        if _is_unchanged(result, pixels if recipe.start == "picture" else area.lay_in(base)):
             _log.warning("%s", _why_unchanged(recipe, mask))
         return restore(result)
 
@@ -212,7 +217,7 @@ def _prepare(
     space = find("parameterization", registry().parameterizations(), recipe.parameterization)
     taken = taken_by(pixels.shape, in_file=in_file)
     beside = taken * (3 + 2 * maps) // 12 if maps else 0
-    kept = taken + beside + held(space, recipe.optimizer, pixels.shape, in_file=in_file)
+    kept = beside + kept_by(recipe, space, pixels.shape, in_file=in_file)
     rest = memory and max(0, memory - kept)
     climb = prepare(recipe, pixels.device, rest, guide, on_tile)
     climb.refuse_without_guide()
@@ -276,14 +281,19 @@ def _why_unchanged(recipe: Recipe, mask: Any) -> str:
     )
 
 
-def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
+def _ascend(
+    base: Tensor, mask: Tensor | None, climb: Climb, given: Tensor | None = None
+) -> Iterator[Step]:
     """DeepDream itself.
 
     Args:
-        base: (N, 3, H, W) float32 in 0..1; left unchanged.
+        base: where it begins, (N, 3, H, W) float32 in 0..1; left unchanged.
         mask: (N or 1, 1, H, W) in 0..1, multiplied into every step; None is 1 everywhere.
+        given: the pictures whose colours are held, and with which objectives compare, where the
+            dream starts from something else.
     """
     recipe, wraps = climb.recipe, climb.wraps
+    given = None if given is None else _cover(given, climb.smallest_side, wraps)[0]
     base, uncover = _cover(base, climb.smallest_side, wraps)
     full = (base.shape[2], base.shape[3])
     sizes = octave_sizes(full, recipe.octaves, recipe.octave_scale, climb.smallest_side)
@@ -293,7 +303,7 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
     done = 0
     jitter = Jitter(recipe.jitter, recipe.seed)
     mask = None if mask is None else _cover(mask, climb.smallest_side, wraps)[0]
-    tones = Tones(recipe, base)
+    tones = Tones(recipe, base if given is None else given)
     picture = before = base  # the first octave has neither
     beside: tuple[Reference, ...] = ()
 
@@ -307,19 +317,16 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
             picture = _enlarge(picture, original, mask, wraps)
         before = original
         where = None if mask is None else resize(mask, size, wraps=wraps)
-        tones.begin(original, where)
+        undreamed = original if given is None else resize(given, size, wraps=wraps)
+        tones.begin(undreamed, where)
         walk = Walk(climb.space, picture, where, optimizer=recipe.optimizer, clip=recipe.clip)
         picture = walk.picture
-        beside = climb.beside(picture, original, *beside)
+        beside = climb.beside(picture, undreamed, *beside)
 
         for step in range(1, recipe.steps + 1):
             values, gradient = climb.gradient(picture, jitter.shift(), *beside)
             after = AfterStep(climb.corrections, step, picture, gradient, where, wraps)
-            gradient = tones.along(gradient)
-            if recipe.smoothing:
-                sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
-                blur = partial(smooth, sigma=sigma)
-                gradient = around(blur, gradient, smoothing_reach(sigma), wraps)
+            gradient = _shaped(tones.along(gradient), recipe, step)
             length = recipe.step_size / GREY_LEVELS
             pace = length / magnitude(gradient, recipe.normalization)
             walk.step(gradient, pace, length)
@@ -349,6 +356,18 @@ def _ascend(base: Tensor, mask: Tensor | None, climb: Climb) -> Iterator[Step]:
                 result=result,
             )
         _check(picture, octave)
+
+
+def _shaped(gradient: Tensor, recipe: Recipe, step: int) -> Tensor:
+    """Blur a gradient, which is written over, and even out its bands, as the recipe says."""
+    wraps = wraps_of(recipe.edges)
+    if recipe.smoothing:
+        sigma = smoothing_sigma(recipe.smoothing, step, recipe.steps)
+        gradient = around(partial(smooth, sigma=sigma), gradient, smoothing_reach(sigma), wraps)
+    if recipe.laplacian:
+        even = partial(lapnorm, levels=recipe.laplacian)
+        gradient = around(even, gradient, lapnorm_reach(recipe.laplacian), wraps)
+    return gradient
 
 
 def _subtract(picture: Tensor, original: Tensor) -> Tensor:

@@ -19,7 +19,9 @@ from reverie.engine.octaves import fit, resize
 from reverie.engine.operations import Unfreezable
 from reverie.engine.reference import Glances
 from reverie.engine.replay import replayed
+from reverie.engine.starting import BEGUN
 from reverie.engine.tiles import Gradient, least, tiled
+from reverie.engine.transforms import COPIES, is_transformed, transformed
 from reverie.engine.walk import held
 from reverie.engine.wrapping import FRAME, Wraps, wraps_of
 from reverie.errors import ObjectiveError, ReverieError
@@ -143,12 +145,24 @@ class Climb:
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
         around = 2 * (self.halo if self.wraps != FRAME else 0)
-        whole = (shape[-2] + around * self.wraps.down) * (shape[-1] + around * self.wraps.across)
+        pad = 2 * self.recipe.pad
+        whole = (shape[-2] + pad + around * self.wraps.down) * (
+            shape[-1] + pad + around * self.wraps.across
+        )
         seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
         together = shape[0] if self.sees_batch else 1
-        kept = taken_by(shape, in_file=in_file)
-        kept += held(self.space, self.recipe.optimizer, shape, in_file=in_file)
+        kept = kept_by(self.recipe, self.space, shape, in_file=in_file)
         return kept + together * seen * self.footprint
+
+
+def kept_by(recipe: Recipe, space: Parameterization, shape: Sequence[int], *, in_file: bool) -> int:
+    """Give the bytes of memory for all whole pictures (N, 3, H, W) that a dream keeps at once."""
+    copies = 1 if recipe.laplacian else 0  # two sets of coarser bands: two thirds
+    copies += COPIES if is_transformed(recipe) else 0
+    copies += BEGUN if recipe.start != "picture" else 0
+    kept = taken_by(shape, in_file=in_file)
+    kept += held(space, recipe.optimizer, shape, in_file=in_file)
+    return kept + taken_by(shape, in_file=in_file, copies=copies)
 
 
 def prepare(
@@ -192,20 +206,21 @@ def prepare(
     cells = _cells(network, prepared, objective)
     halo = -(-max(reach, network.smallest_side(objective.layers)) // stride) * stride
     wraps = wraps_of(recipe.edges)
+    gradient = tiled(
+        whole,
+        None if not local else reach if wraps == FRAME else halo,
+        stride,
+        most=most,
+        cells=cells,
+        is_frugal=memory is not None,
+        sees_batch=objective.sees_batch,
+        wraps=wraps,
+        around=halo,
+    )
     return Climb(
         recipe=recipe,
         space=space,
-        gradient=tiled(
-            whole,
-            None if not local else reach if wraps == FRAME else halo,
-            stride,
-            most=most,
-            cells=cells,
-            is_frugal=memory is not None,
-            sees_batch=objective.sees_batch,
-            wraps=wraps,
-            around=halo,
-        ),
+        gradient=transformed(gradient, recipe, network.smallest_side(objective.layers)),
         smallest_side=network.smallest_side(objective.layers),
         reach=reach if local else None,
         stride=stride,
