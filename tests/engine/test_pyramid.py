@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
 
 from reverie import Recipe, dream
 from reverie.engine import canvas
+from reverie.engine.parameterization import PIXELS
+from reverie.engine.prepare import kept_by
 from reverie.engine.pyramid import lapnorm, lapnorm_reach
 
 
@@ -146,3 +150,17 @@ def test_a_seamless_tile_stays_one() -> None:
     dreamed = dream(tile, recipe)
     cosine = functional.cosine_similarity((rolled - tile).flatten(), (dreamed - tile).flatten(), 0)
     assert float(cosine) > 0.98
+
+
+def test_a_halo_around_edges_that_meet_counts_in_the_memory_that_is_needed() -> None:
+    def kept(**fields: Any) -> int:
+        shape = (1, 3, 512, 512)
+        return kept_by(Recipe(**fields), PIXELS, shape, in_file=False)
+
+    picture = 3 * 512 * 512 * 4
+    assert kept(laplacian=4) - kept() == picture
+    halo = (512 + 2 * lapnorm_reach(4)) / 512
+    tile = kept(laplacian=4, edges="tile") - kept(edges="tile")
+    assert tile == pytest.approx(2 * picture * halo**2)
+    panorama = kept(laplacian=4, edges="panorama") - kept(edges="panorama")
+    assert panorama == pytest.approx(2 * picture * halo)

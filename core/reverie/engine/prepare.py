@@ -17,6 +17,7 @@ from reverie.engine.frozen import forbid, freeze
 from reverie.engine.gradient import image_gradient
 from reverie.engine.octaves import fit, resize
 from reverie.engine.operations import Unfreezable
+from reverie.engine.pyramid import lapnorm_reach
 from reverie.engine.reference import Glances
 from reverie.engine.replay import replayed
 from reverie.engine.starting import BEGUN
@@ -157,12 +158,23 @@ class Climb:
 
 def kept_by(recipe: Recipe, space: Parameterization, shape: Sequence[int], *, in_file: bool) -> int:
     """Give the bytes of memory for all whole pictures (N, 3, H, W) that a dream keeps at once."""
-    copies = 1 if recipe.laplacian else 0  # two sets of coarser bands: two thirds
-    copies += COPIES if is_transformed(recipe) else 0
+    copies = COPIES if is_transformed(recipe) else 0
     copies += BEGUN if recipe.start != "picture" else 0
     kept = taken_by(shape, in_file=in_file)
     kept += held(space, recipe.optimizer, shape, in_file=in_file)
+    kept += _kept_by_bands(recipe, shape, in_file=in_file)
     return kept + taken_by(shape, in_file=in_file, copies=copies)
+
+
+def _kept_by_bands(recipe: Recipe, shape: Sequence[int], *, in_file: bool) -> int:
+    """Give the bytes of the bands of `lapnorm`, and of the picture with a halo where edges meet."""
+    if not recipe.laplacian:
+        return 0
+    wraps = wraps_of(recipe.edges)
+    around = 2 * lapnorm_reach(recipe.laplacian)
+    seen = (*shape[:2], shape[2] + around * wraps.down, shape[3] + around * wraps.across)
+    # Two sets of coarser bands are two thirds of a picture.
+    return taken_by(seen, in_file=in_file, copies=1 if wraps == FRAME else 2)
 
 
 def prepare(
