@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reverie import Recipe, RecipeError, Step, dream
+from reverie import Cancelled, Recipe, RecipeError, Step, dream
 from reverie.engine import canvas
 from reverie.engine.starting import SIDE, blank, start
 
@@ -52,6 +52,26 @@ def test_a_larger_procedural_picture_is_the_same_with_more_detail() -> None:
         (shrunk - 0.5).flatten(), (small - 0.5).flatten(), dim=0
     )
     assert float(cosine) > 0.98
+
+
+@pytest.mark.parametrize("size", [(562, 900), (240, 384), (90, 145)])
+def test_clouds_stay_though_rounding_changes_the_shape_a_little(size: tuple[int, int]) -> None:
+    before, after = (begun(Recipe(start="procedural"), *each) for each in ((320, 512), size))
+    one, other = (
+        torch.nn.functional.interpolate(each - 0.5, size=(40, 64), mode="area").flatten()
+        for each in (before, after)
+    )
+    assert float(torch.nn.functional.cosine_similarity(one, other, dim=0)) > 0.98
+
+
+@pytest.mark.parametrize(("edges", "meets"), [("tile", (2, 3)), ("panorama", (3,))])
+def test_where_edges_meet_clouds_have_no_seam(
+    edges: Literal["tile", "panorama"], meets: tuple[int, ...]
+) -> None:
+    clouds = begun(Recipe(start="procedural", edges=edges), 90, 128)
+    for dim in meets:
+        seam = (clouds.narrow(dim, 0, 1) - clouds.narrow(dim, -1, 1)).abs().mean()
+        assert float(seam) < 1.5 * float(clouds.diff(dim=dim).abs().mean())
 
 
 @pytest.mark.parametrize("kind", ["noise", "procedural"])
@@ -133,6 +153,29 @@ def test_what_objectives_and_colours_compare_with_is_the_picture(picture: torch.
     kept = dream(picture, QUICK.evolve(start="grey", colour="keep", steps=1, clip=False))
     chroma = (picture[:, 0] - picture[:, 2]) - (kept[:, 0] - kept[:, 2])
     assert float(chroma.abs().median()) < 0.02
+
+
+def test_colours_are_held_from_the_first_octave_on(picture: torch.Tensor) -> None:
+    def stop(_: Step) -> None:
+        raise Cancelled
+
+    muted = 0.5 + 0.3 * (picture - 0.5)
+    recipe = QUICK.evolve(octaves=3, colour="keep", objective="rings")
+    with pytest.raises(Cancelled) as cancelled:
+        dream(muted, recipe, on_step=stop)
+    found = cancelled.value.image
+    inside = ((found > 0) & (found < 1)).all(dim=1)  # black and white are cut off
+    for one, other in ((0, 1), (1, 2)):
+        apart = (found - muted)[:, one] - (found - muted)[:, other]
+        assert float(apart[inside].abs().max()) < 1e-5
+    assert float(inside.float().mean()) > 0.5
+
+
+@pytest.mark.parametrize("kind", NOTHING)
+def test_a_mask_of_zeros_leaves_the_picture(picture: torch.Tensor, kind: Start) -> None:
+    for colour in ("free", "keep", "palette"):
+        recipe = QUICK.evolve(start=kind, colour=colour)
+        assert torch.equal(dream(picture, recipe, mask=torch.zeros(71, 97)), picture)
 
 
 @pytest.mark.parametrize("kind", NOTHING)

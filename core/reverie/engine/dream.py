@@ -162,7 +162,8 @@ def dream(
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.margin, climb.stride)
         climb = _merge(climbs, regions, area, climb)
-        step, base = None, start(recipe, area.pixels, area.mask)
+        is_original = image is not None
+        step, base = None, start(recipe, area.pixels, area.mask, is_original=is_original)
         try:
             given = None if recipe.start == "picture" or image is None else area.pixels
             steps = _ascend(base, area.mask, climb, given) if base.numel() else ()

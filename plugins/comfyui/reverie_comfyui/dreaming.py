@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reverie_comfyui import images, memory, program
 from reverie_comfyui.progress import Progress
@@ -34,13 +34,13 @@ class Dreamer:
     regions: Regions
     """Other objectives in other places."""
 
-    def dream(self, image: Tensor, index: int, *, seed: int | None = None) -> Tensor:
+    def dream(self, image: Tensor, index: int, **changes: Any) -> Tensor:
         """Dream on one image, and report it.
 
         Args:
             image: (1, H, W, C), left unchanged.
             index: which of a batch it is; masks, guides and regions, if fewer, are used in turn.
-            seed: instead of the recipe's.
+            changes: of the recipe's settings, by name.
         Returns:
             The dream in the same form, float32 in 0..1.
         Raises:
@@ -49,7 +49,7 @@ class Dreamer:
         from reverie.engine.dream import dream
 
         pixels = images.to_image(image)
-        recipe = self.recipe if seed is None else self.recipe.evolve(seed=seed)
+        recipe = self.recipe.evolve(**changes) if changes else self.recipe
         guide = None
         if self.guide is not None:
             number = index % len(self.guide)

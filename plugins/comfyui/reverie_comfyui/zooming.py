@@ -30,8 +30,9 @@ def dream_frames(
 ) -> tuple[Tensor, Record]:
     """Dream a sequence of frames from each image of a batch.
 
-    The first frame is the image itself, dreamed; each further one is the frame before, moved and
-    dreamed, with the next seed, so that no pattern of jitter stands still.
+    The first frame is the image itself, or what the recipe starts with in its place, dreamed; each
+    further one is the frame before, moved and dreamed, with the next seed, so that no pattern of
+    jitter stands still.
 
     Args:
         image: (B, H, W, C), left unchanged.
@@ -55,7 +56,7 @@ def dream_frames(
             made.add(frame)
             for number, move in enumerate(moves, start=1):
                 seed = (recipe.seed + number) % SEEDS
-                frame = one.dream(_moved(frame, move), index, seed=seed)
+                frame = one.dream(_moved(frame, move), index, seed=seed, start="picture")
                 made.add(frame)
         return made.images(), one.record()
 
