@@ -19,6 +19,7 @@ from reverie.engine.frames import GREY_LEVELS
 from reverie.engine.parameterization.colour import to_colour
 from reverie.engine.wrapping import wraps_of
 from reverie.errors import RecipeError
+from reverie.objectives.regularizers import GREY
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 SIDE = 512
 """px of the square that is dreamed without a picture, unless the recipe has a size."""
-GREY = 0.5
 BEGUN = 2
 """Pictures more that are kept: what was given beside the start, at full size and an octave's."""
 _SALT = 0x5EED_0F_57A27

@@ -19,6 +19,7 @@ from torch.nn import functional
 from reverie.engine.canvas import bands, empty, hand_back
 from reverie.engine.wrapping import FRAME, wraps_of
 from reverie.errors import RecipeError
+from reverie.objectives.regularizers import GREY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +32,6 @@ WINDOW = 0.5
 """The side of a crop, as a share of the picture's."""
 COPIES = 3
 """Pictures that are kept besides: what is seen, its gradient, and that brought back."""
-_GREY = 0.5
 _BLOCK = 512
 """px; what is seen is sampled in squares of this side, so that little of a picture is read."""
 _SALT = 0x7AB5_F0
@@ -82,7 +82,7 @@ class View:
         return "zeros" if self.is_padded else "border"
 
     def _sampled(self, window: Tensor, grid: Tensor) -> Tensor:
-        grey = _GREY if self.is_padded else 0.0
+        grey = GREY if self.is_padded else 0.0
         seen = functional.grid_sample(
             window - grey, grid, padding_mode=self._outside, align_corners=True
         )
