@@ -10,7 +10,8 @@ from PIL import Image
 import reverie
 from reverie.engine.guiding import guided
 from reverie.engine.octaves import resize
-from reverie.objectives import GUIDE, _best_match, guide, layer
+from reverie.objectives import GUIDE, guide, layer
+from reverie.objectives.guides import _best_match
 from reverie.testing import check_objective
 
 RECIPE = reverie.Recipe(objective="guide(eyes)", octaves=2, steps=4, precision="float32")
@@ -40,7 +41,7 @@ def test_the_gradient_is_the_guide_s_best_match() -> None:
 def test_many_positions_are_matched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = torch.randn(2, 3, 8, 9), torch.randn(1, 3, 5, 5)
     whole = _best_match(x, y)
-    monkeypatch.setattr("reverie.objectives._PRODUCTS", 300)
+    monkeypatch.setattr("reverie.objectives.guides._PRODUCTS", 300)
     assert torch.equal(_best_match(x, y), whole)
 
 

@@ -188,7 +188,6 @@ def test_alpha_of_the_right_size_is_not_touched() -> None:
     ("image", "words"),
     [
         ("photo.jpg", "a str is not a picture; give a PIL image"),
-        (None, "a NoneType is not a picture"),
         (np.zeros((4, 5, 3), np.int64), "an array of int64 is not a picture; give uint8"),
         (np.zeros((4, 5, 3), np.bool_), "an array of bool is not a picture"),
         (np.zeros((4, 5, 3), np.complex64), "an array of complex64"),

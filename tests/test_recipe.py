@@ -31,6 +31,18 @@ NOT_DEFAULT: dict[str, Any] = {
     "clip": False,
     "parameterization": "logit",
     "precision": "bf16",
+    "colour": "palette",
+    "anchor": 1e-7,
+    "edges": "panorama",
+    "optimizer": "adam",
+    "laplacian": 8,
+    "start": "procedural",
+    "noise": 1e-7,
+    "rotate": 180.0,
+    "scale": 0.5,
+    "flip": True,
+    "pad": 512,
+    "crops": 32,
 }
 
 

@@ -61,7 +61,7 @@ def test_a_number_has_limits_a_step_and_a_default_between(setting: Setting) -> N
     assert setting.minimum <= setting.default <= setting.maximum
     assert 0 < setting.step < setting.maximum - setting.minimum
     assert setting.unit == ("px" if setting.name in PIXELS else setting.unit)
-    assert setting.unit in {"", "px", "grey levels"}
+    assert setting.unit in {"", "px", "degrees", "grey levels"}
 
 
 @each_number

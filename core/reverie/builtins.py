@@ -34,7 +34,7 @@ def reverie_objectives() -> Iterable[ObjectiveFactory[Any]]:
 
 @hookimpl
 def reverie_parameterizations() -> Iterable[Parameterization]:
-    """Pixels."""
+    """Pixels, and the spaces of waves."""
     from reverie.engine import parameterization
 
     return parameterization.BUILT_IN

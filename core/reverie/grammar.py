@@ -1,7 +1,7 @@
 """The text form of objectives: a whitelist grammar, read by recursive descent and never evaluated.
 
     sum    = ["-"] term {("+" | "-") term}
-    term   = [number "*"] factor {"*" number}
+    term   = {number "*"} factor {("*" | "/") number}
     factor = call | layer | "(" sum ")"
     call   = name "(" [argument {"," argument}] ")"
     argument = [name "="] (number | text | word)
@@ -33,7 +33,7 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)(?![\w.])
         |(?P<text>"[^"]*"|'[^']*')
         |(?P<word>[A-Za-z_][\w.]*)
-        |(?P<symbol>[-+*(),=]))""",
+        |(?P<symbol>[-+*/(),=]))""",
     re.VERBOSE,
 )
 
@@ -61,7 +61,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
         if match is None or match.lastgroup is None:
             raise ObjectiveError(
                 f"objective: {text!r} is not understood at {text[position:].strip()[:20]!r}; "
-                "write layers, calls such as channel(eyes, 3), numbers, + - * and parentheses."
+                "write layers, calls such as channel(eyes, 3), numbers, + - * / and parentheses."
             )
         kind, word = match.lastgroup, match[match.lastgroup]
         tokens.append((kind, word[1:-1] if kind == "text" else word))
@@ -79,7 +79,7 @@ class _Parser:
     def whole(self) -> Objective:
         result = self.sum()
         if self.tokens[0][0] != "end":
-            raise self.unexpected("+, - or * and another term")
+            raise self.unexpected("+, -, * or / and another term")
         return result
 
     def sum(self) -> Objective:
@@ -94,10 +94,10 @@ class _Parser:
             self.expect("*")
             weights.append(number)
         result = self.factor()
-        while self.accept("*"):
+        while symbol := self.accept("*") or self.accept("/"):
             if (number := self.accept_number()) is None:
-                raise self.unexpected("a number after *")
-            weights.append(number)
+                raise self.unexpected(f"a number after {symbol}")
+            result = result * number if symbol == "*" else result / number
         for weight in reversed(weights):
             result = weight * result
         return result

@@ -59,6 +59,9 @@ def reverie_objectives() -> Iterable[ObjectiveFactory[Any]]:  # type: ignore[emp
 def reverie_parameterizations() -> Iterable[Parameterization]:  # type: ignore[empty-body]
     """Offer spaces in which a picture climbs.
 
+    A space that holds only some pictures, such as what a generator makes, says `is_exact=False`,
+    and `sizes` if it cannot make every size.
+
     >>> import reverie
     >>> @reverie.hookimpl
     ... def reverie_parameterizations():

@@ -65,6 +65,12 @@ BUILT_IN = (
         source="reverie",
     ),
     Preset(
+        name="flowing",
+        summary="Curling, glowing paint: soft folds and shells along every edge.",
+        recipe=Recipe(objective="rings", octaves=5, steps=8, step_size=0.8, laplacian=5),
+        source="reverie",
+    ),
+    Preset(
         name="google-deepdream",
         summary="Animals, eyes and pagodas out of clouds.",
         recipe=Recipe(network="googlenet", objective="inception4c"),
@@ -85,6 +91,27 @@ BUILT_IN = (
         source="tensorflow/examples, r1 deepdream.ipynb",
         notice=_NOT_5H
         + " It sees the picture in tiles of 512 px without an overlap; here it is whole.",
+    ),
+    Preset(
+        name="tensorflow-flowers",
+        summary="One channel out of nothing, all sizes of detail alike: the notebook's lapnorm.",
+        recipe=Recipe(
+            network="googlenet",
+            objective="channel(inception4d.branch2.0.bn, 139)",
+            octaves=3,
+            # 1 for each of five bands of unit rms, whose sum has a deviation of about 2.
+            step_size=2.0,
+            jitter=256,
+            carry="picture",
+            normalization="std",
+            clip=False,
+            laplacian=4,
+            start="noise",
+            noise=0.3,
+        ),
+        source="tensorflow/examples, r1 deepdream.ipynb, render_lapnorm",
+        notice=_NOT_5H + " There channel 139 is flowers. It begins at 100 of 255, ends at 439 px, "
+        "and is shown with its contrast brought to 0.1; --start picture takes a picture instead.",
     ),
     Preset(
         name="tensorflow-tutorial",
@@ -156,6 +183,28 @@ BUILT_IN = (
         recipe=Recipe(network="googlenet", objective="inception4c", octave_scale=1.5, steps=5),
         source="graphific/DeepDreamVideo, its code's defaults",
         notice=_NOT_BVLC + " It goes through nine layers from frame to frame and blends frames.",
+    ),
+    Preset(
+        name="apparitions",
+        summary="Soft creatures in the light and colours of the picture: waves and Adam.",
+        recipe=Recipe(parameterization="fourier", optimizer="adam", octaves=3),
+        source="reverie, after lucid's space of waves",
+    ),
+    Preset(
+        name="neural-dream",
+        summary="Adam's fifty steps in each of two octaves: every corner dreams as strongly.",
+        recipe=Recipe(
+            network="googlenet",
+            objective="inception4d.branch2.0",
+            octaves=2,
+            octave_scale=1 / 0.6,
+            steps=50,
+            clip=False,
+            optimizer="adam",
+        ),
+        source="ProGamerGov/neural-dream, its code's defaults",
+        notice=_NOT_BVLC + " It goes ten times through the octaves, at 512 px, and climbs the "
+        "norm of the layer, which Adam climbs almost alike.",
     ),
     Preset(
         name="crowsonkb",

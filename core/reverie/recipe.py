@@ -158,6 +158,114 @@ class Recipe(BaseModel):
         "auto takes bf16 where the device computes in it.",
         advanced=True,
     )
+    colour: Literal["free", "keep", "luminance", "palette"] = setting(
+        "free",
+        "Colour",
+        "free: the dream brings its own colours; keep: only brightness changes, each pixel's "
+        "chroma stays; luminance: the same, and the network sees the picture in grey; palette: "
+        "colours move among those that the picture has.",
+        advanced=True,
+    )
+    anchor: float = setting(
+        0.0,
+        "Anchor",
+        "How far each step pulls the tones of red, green and blue back to the original's, so that "
+        "long dreams do not drift: at 0.1 they stop where about ten steps would have brought them, "
+        "at 1 every tone keeps its share of the picture.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+        advanced=True,
+    )
+    edges: Literal["frame", "tile", "panorama"] = setting(
+        "frame",
+        "Edges",
+        "frame: the picture ends at its edges; tile: a picture that repeats without a seam both "
+        "ways stays so; panorama: left and right meet, as in a view of 360 degrees.",
+        advanced=True,
+    )
+
+    optimizer: Literal["plain", "adam"] = setting(
+        "plain",
+        "Optimizer",
+        "How steps are taken: straight up the gradient, or Adam's, which move every pixel or wave "
+        "alike, however small its gradient is. Adam starts anew in each octave.",
+        advanced=True,
+    )
+    laplacian: int = setting(
+        0,
+        "Laplacian",
+        "Into how many bands of detail, each half as fine as the one before, the gradient is cut "
+        "to give all of them the same strength: large soft forms instead of fine grain. 0: none.",
+        minimum=0,
+        maximum=8,
+        step=1,
+        advanced=True,
+    )
+    start: Literal["picture", "noise", "grey", "procedural"] = setting(
+        "picture",
+        "Start",
+        "Where the dream begins: the picture; or from nothing, of the picture's size: noise around "
+        "mid grey, plain grey, or procedural: clouds of colour, made from the seed.",
+    )
+    noise: float = setting(
+        8.0,
+        "Noise",
+        "How strong the noise is that start=noise begins with: its standard deviation.",
+        minimum=0.0,
+        maximum=128.0,
+        step=1.0,
+        unit="grey levels",
+        advanced=True,
+    )
+    rotate: float = setting(
+        0.0,
+        "Rotate",
+        "Largest random rotation of what the network sees in each step, either way: shapes grow "
+        "that stay themselves when turned.",
+        minimum=0.0,
+        maximum=180.0,
+        step=1.0,
+        unit="degrees",
+        advanced=True,
+    )
+    scale: float = setting(
+        0.0,
+        "Scale",
+        "Largest random change of size of what the network sees in each step: 0.1 is from 0.9 to "
+        "1.1 times as large.",
+        minimum=0.0,
+        maximum=0.5,
+        step=0.05,
+        advanced=True,
+    )
+    flip: bool = setting(
+        False,
+        "Flip",
+        "Let the network see the picture mirrored left to right in a random half of the steps.",
+        advanced=True,
+    )
+    pad: int = setting(
+        0,
+        "Pad",
+        "A border of mid grey that the network sees around the picture; without it, what rotations "
+        "and crops bring in from outside is the picture, reflected at its edge.",
+        minimum=0,
+        maximum=512,
+        step=4,
+        unit="px",
+        advanced=True,
+    )
+    crops: int = setting(
+        0,
+        "Crops",
+        "How many random windows, half as wide and high as the picture, the network sees in each "
+        "step instead of the whole; their gradients are averaged. 0: the whole picture.",
+        minimum=0,
+        maximum=32,
+        step=1,
+        advanced=True,
+    )
 
     if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reverie import __version__
 from reverie.errors import RecipeError
 from reverie.picture import read_record
 from reverie.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 """File names that may hold a record; any other is read as JSON."""
@@ -27,6 +30,7 @@ def write_record(
     done: float = 1.0,
     is_masked: bool = False,
     is_guided: bool = False,
+    regions: Sequence[str] = (),
 ) -> str:
     """Write down how a picture was made, as JSON.
 
@@ -37,6 +41,7 @@ def write_record(
         done: how much of the dream was done when the user stopped it, 0..1.
         is_masked: a mask was used; it is not part of the recipe.
         is_guided: a guide picture was used; nor is that.
+        regions: the objectives of regions, resolved; their masks are not written down.
     """
     name, _, file = recipe.network.partition(":")
     if file:  # a published picture should not tell where its maker keeps files
@@ -51,6 +56,8 @@ def write_record(
         record["masked"] = True
     if is_guided:
         record["guided"] = True
+    if regions:
+        record["regions"] = list(regions)
     if done < 1:
         record["stopped_at"] = round(done, 3)
     return json.dumps(record)  # in ASCII: every format holds it, in half of what UTF-16 takes
@@ -65,6 +72,8 @@ class Record:
     """The network's weights, SHA-256 in hexadecimal digits; None in a plain recipe."""
     is_masked: bool = False
     is_guided: bool = False
+    regions: tuple[str, ...] = ()
+    """The objectives of regions; their masks have to be given again."""
     is_whole: bool = True
     """False for what a user kept of a dream that was stopped."""
 
@@ -106,11 +115,12 @@ def parse_record(text: str) -> Record:
         data = None
     if not (isinstance(data, dict) and isinstance(data.get("recipe"), dict)):
         return Record(Recipe.from_json(text))
-    digest = data.get("network_sha256")
+    digest, regions = data.get("network_sha256"), data.get("regions", [])
     return Record(
         Recipe.from_json(json.dumps(data["recipe"])),
         digest if isinstance(digest, str) else None,
         is_masked=data.get("masked") is True,
         is_guided=data.get("guided") is True,
+        regions=tuple(map(str, regions)) if isinstance(regions, list) else (),
         is_whole="stopped_at" not in data,
     )

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from reverie.device import own_grad_mode
+from reverie.engine.canvas import LARGE
 from reverie.engine.dream import dream
 from reverie.engine.gradient import image_gradient
+from reverie.engine.octaves import resize
 from reverie.engine.prepare import prepare
+from reverie.engine.reference import Glances
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
 from reverie.plugins import find, registry
@@ -48,6 +51,9 @@ def check_network(name: str) -> None:
     _require(network.layers, f"{name}: no layer gives a tensor that could be dreamed")
     layer = network.layer(network.default_layer)
     _require(layer.channels > 0, f"{name}: the default layer {layer.name!r} has no channels")
+    if network.record.words is not None and ":" not in name:  # other weights, other classes
+        classes = network.head.channels
+        _require(network.words, f"{name}: its words are not as many as its {classes} classes")
     recipe = Recipe(network=name, octaves=1, steps=2, precision="float32")
     picture = _picture(2)
     first, second = (dream(picture, recipe, device=_CPU) for _ in range(2))
@@ -59,7 +65,8 @@ def check_network(name: str) -> None:
 def check_objective(text: str, network: str = "embedded") -> None:
     """Check an objective: one finite value a picture, and three steps raise it.
 
-    One that looks at a guide is given one.
+    One that looks at a guide is given one; the original, for one that compares with it, is another
+    picture. A regularizer is checked as it is used: "eyes - total_variation()".
 
     Args:
         text: as a recipe writes it: "contrast(eyes)".
@@ -71,12 +78,17 @@ def check_objective(text: str, network: str = "embedded") -> None:
     again = parse_objective(objective.text, registry().objectives())
     _require(again.text == objective.text, f"{text}: its text {objective.text!r} reads differently")
     picture = _picture(2)
-    guide = _picture(1).flip(3) if objective.guides else None
+    guide = _picture(1).flip(3) if objective.needs_guide else None
+    loaded = load_network(network)
+    objective = objective.fit(loaded)
     with own_grad_mode():
-        prepared = load_network(network).prepare(objective.layers, _CPU, torch.float32)
+        prepared = loaded.prepare(objective.layers, _CPU, torch.float32)
         if guide is not None:
             objective = objective.guided_by(prepared(guide))
-        values, gradient = image_gradient(prepared, objective, picture)
+        look = Glances(prepared, objective, guide, LARGE)
+        values, gradient = image_gradient(
+            prepared, objective, picture, reference=look(picture, picture.flip(2))
+        )
     _require(values.shape == (2,), f"{text}: gives {tuple(values.shape)}, not one value a picture")
     _require(torch.isfinite(values).all(), f"{text}: gives {values.tolist()}")
     _require(torch.isfinite(gradient).all(), f"{text}: its gradient holds NaN")
@@ -91,20 +103,33 @@ def check_objective(text: str, network: str = "embedded") -> None:
 def check_parameterization(name: str) -> None:
     """Check a parameterization: it gives a picture back, and a dream in it changes the picture.
 
+    One that is not exact need not give a picture back, only one of the size it says; and what it
+    dreams must differ from what it decodes without a dream.
+
     Raises:
         AssertionError: with the fault.
     """
     space = find("parameterization", registry().parameterizations(), name)
     picture = _picture(2).mul(0.8).add(0.1)
+    size = _SIZE if space.sizes is None else space.sizes(_SIZE)
+    _require(
+        space.sizes is None or space.sizes(size) == size, f"{name}: {size} is not its own size"
+    )
+    fitted = resize(picture, size)
     with own_grad_mode():
-        given_back = space.decode(space.encode(picture), _SIZE)
-    _require(given_back.shape == picture.shape, f"{name}: gives {tuple(given_back.shape)} back")
-    worst = float((given_back - picture).abs().max())
-    _require(worst < 0.5 / 255, f"{name}: a picture comes back changed by {worst * 255:.2f} levels")
+        given_back = space.decode(space.encode(fitted), size)
+    _require(given_back.shape == fitted.shape, f"{name}: gives {tuple(given_back.shape)} back")
+    worst = float((given_back - fitted).abs().max())
+    _require(
+        worst < 0.5 / 255 or not space.is_exact,
+        f"{name}: a picture comes back changed by {worst * 255:.2f} levels",
+    )
     recipe = Recipe(parameterization=name, octaves=1, steps=2, precision="float32")
     dreamed = dream(picture, recipe, device=_CPU)
     _require(torch.isfinite(dreamed).all(), f"{name}: the dream holds NaN")
-    _require(not torch.equal(dreamed, picture), f"{name}: the dream changes nothing")
+    undreamed = picture if space.is_exact else resize(given_back.clamp(0, 1), _SIZE)
+    worst = float((dreamed - undreamed).abs().max())
+    _require(worst > 0.5 / 255, f"{name}: the dream changes nothing")
 
 
 def check_host(name: str, *pictures: Any) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 from reverie.errors import ObjectiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -52,6 +52,11 @@ class Network:
     """The layer to dream when a recipe names none; "" takes a middle one."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names for layers: {"relu4_3": "features.22"}."""
+    head: str = ""
+    """The layer with one channel for each class, before any softmax; "" where there are no `words`,
+    and with them for the last convolution or linear layer that runs."""
+    words: Callable[[], Sequence[str]] | None = None
+    """Gives the words of its classes in their order, without a download; None if it has none."""
     window: int | None = None
     """Side in px of the only picture size it takes (vision transformers); None takes any size."""
     source: str = ""
@@ -95,7 +100,11 @@ class ObjectiveFactory(Generic[P]):
     def call(self) -> str:
         """How to write one: "neuron(name, index, x=0.5, y=0.5)"."""
         words = [
-            name if one.default is one.empty else f"{name}={one.default}"
+            f"{name}, ..."
+            if one.kind is one.VAR_POSITIONAL
+            else name
+            if one.default is one.empty
+            else f"{name}={literal(one.default)}"
             for name, one in inspect.signature(self.make).parameters.items()
         ]
         return f"{self.name}({', '.join(words)})"
@@ -151,6 +160,17 @@ class Parameterization:
     """From pictures (N, 3, H, W) float32 to a latent of any shape (N, ...)."""
     decode: Callable[[Tensor, tuple[int, int]], Tensor]
     """From a latent and the picture's (H, W) back; differentiable, and undoes `encode`."""
+    is_exact: bool = True
+    """`decode` gives every picture in 0..1 that was encoded back, to half a grey level.
+
+    False for spaces that hold only some pictures, such as what a generator makes: a dream then
+    begins with what `decode` gives, and the whole picture is carried from octave to octave.
+    """
+    sizes: Callable[[tuple[int, int]], tuple[int, int]] | None = None
+    """From a wanted (H, W) to the nearest that `decode` can give; None: any.
+
+    Octaves are dreamed at these sizes, and the dream is brought to the picture's size at the end.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

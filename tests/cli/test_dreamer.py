@@ -32,6 +32,7 @@ def order(recipe: Recipe = RECIPE, **changes: Any) -> dict[str, Any]:
         "weights": None,
         "mask": None,
         "guide": None,
+        "regions": [],
         "device": "cpu",
         "threads": 1,
         "memory": None,

@@ -70,7 +70,7 @@ def test_every_network_is_listed(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("objectives", "neuron(name, index, x=0.5, y=0.5)  reverie"),
+        ("objectives", "neuron(name, index, x=0.5, y=0.5)  "),
         ("parameterizations", "pixels"),
         ("hosts", "command-line  reverie"),
     ],
@@ -102,6 +102,18 @@ def test_the_layers_of_a_network_with_own_weights_are_shown(
     cli: CommandLine, squeezenet: str
 ) -> None:
     assert "features.12" in cli("networks", "show", squeezenet).out
+
+
+def test_the_words_of_a_classifier_are_listed_without_its_weights(cli: CommandLine) -> None:
+    answer = cli("networks", "words", "googlenet", "TABBY")
+    assert (answer.code, answer.out.split()) == (0, ["class", "word", "281", "tabby"])
+    assert len(cli("networks", "words", "squeezenet1_0").out.splitlines()) == 1001
+
+
+def test_words_that_are_not_there_are_told(cli: CommandLine) -> None:
+    assert "did you mean 'tabby'" in cli("networks", "words", "googlenet", "tabyb").sentence
+    assert "'embedded' has no words" in cli("networks", "words", "embedded").sentence
+    assert "did you mean 'googlenet'" in cli("networks", "words", "googelnet").sentence
 
 
 def test_a_network_that_needs_no_download_says_so(cli: CommandLine) -> None:
@@ -212,9 +224,7 @@ def test_a_library_that_is_too_old_is_a_fault(
 # -- the command itself --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "words", ["", "dreem", "dream", "dream a.png --octave 3", "networks shw", "info"]
-)
+@pytest.mark.parametrize("words", ["", "dreem", "dream a.png --octave 3", "networks shw", "info"])
 def test_a_command_that_is_not_understood_shows_how(
     cli: CommandLine, capsys: pytest.CaptureFixture[str], words: str
 ) -> None:

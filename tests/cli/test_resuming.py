@@ -139,3 +139,23 @@ def test_own_weights_are_compared_by_content(
     shutil.copy(file, waves.parent / file.rpartition("/")[2])
     again = cli.dream(waves, *words, f"{name}:{file.rpartition('/')[2]}")
     assert (again.code, again.out) == (0, "")
+
+
+def test_a_dream_of_many_terms_is_kept_in_the_picture_and_resumed(
+    cli: CommandLine, waves: Path
+) -> None:
+    said = (
+        "strongest(eyes, 3)/2 - 1e4*l2_to_original() - blur(0.5, every=2) + direction(eyes, '3:1')"
+    )
+    words = (waves, "-o", "out.png", "--resume", "--objective", said)
+    assert cli.dream(*words).paths == ["out.png"]
+    record = read_recipe(waves.with_name("out.png"))
+    assert record.recipe.objective == (
+        'strongest("eyes", 3)/2 - 10000.0*l2_to_original() - blur(0.5, every=2) '
+        '+ direction("eyes", "3:1")'
+    )
+    assert cli.dream(*words).paths == []
+    again = cli.dream(waves, "-o", "again.png", "--objective", record.recipe.objective)
+    assert again.code == 0
+    both = [Image.open(waves.with_name(name)).tobytes() for name in ("out.png", "again.png")]
+    assert both[0] == both[1]

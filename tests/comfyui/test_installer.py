@@ -105,7 +105,7 @@ print(sys.modules["reverie"].__file__, len(pack.NODE_CLASS_MAPPINGS))
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
     )
-    assert done.stdout == f"{copy / 'core/reverie/__init__.py'} 7\n", done.stderr
+    assert done.stdout == f"{copy / 'core/reverie/__init__.py'} 8\n", done.stderr
 
 
 def test_a_clone_is_not_replaced(server: Path) -> None:

@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 SAVED_ORDER = {
     "ReverieDream": "image preset network objective octaves octave_scale steps step_size jitter "
-    "seed size carry normalization smoothing clip parameterization precision mask recipe "
-    "reverie_network reverie_objective guide",
+    "seed size carry normalization smoothing clip parameterization precision colour anchor edges "
+    "optimizer laplacian start noise rotate scale flip pad crops mask recipe reverie_network "
+    "reverie_objective guide regions",
     "ReverieNetwork": "network weights_file",
     "ReverieObjective": "kind layer channel x y weight expression add_to",
     "ReverieRecipe": "preset file edit recipe",
     "ReverieSaveRecipe": "recipe filename_prefix",
     "ReverieSave": "image recipe filename_prefix",
     "ReverieZoom": "image preset frames fps zoom rotation shift_x shift_y mask recipe "
-    "reverie_network reverie_objective guide",
+    "reverie_network reverie_objective guide regions",
+    "ReverieRegion": "mask objective reverie_objective regions",
 }
 """Saved workflows hold values by position: append to these, and change nothing else. What is added
 after a release must be optional, or files of the API that lack it are refused."""
@@ -180,3 +182,23 @@ def test_help_pages_and_texts_to_translate_are_up_to_date() -> None:
 
 def test_there_is_no_help_page_without_a_node() -> None:
     assert {path.stem for path in Path(pages.WEB).iterdir()} == set(SAVED_ORDER)
+
+
+@pytest.mark.usefixtures("comfy")
+def test_settings_that_came_later_may_be_left_out(image: torch.Tensor) -> None:
+    dream = next(node for node in NODES if node.id == "ReverieDream")
+    optional = {one.name for one in dream.inputs() if one.is_optional}
+    later = {one.name for one in reverie.settings()}
+    released = SAVED_ORDER["ReverieDream"].partition("precision")[0].split()
+    later -= {*released, "precision"}
+    assert {"optimizer", "colour", "anchor", "edges"} <= later <= optional
+    required = {one.name: one.default for one in dream.inputs() if not one.is_optional}
+    values = {**required, "image": image, "octaves": 1, "steps": 1}
+    assert torch.equal(
+        dream.run(**values).values[0],
+        dream.run(**values, **{name: reverie_default(name) for name in later}).values[0],
+    )
+
+
+def reverie_default(name: str) -> Any:
+    return next(one.default for one in reverie.settings() if one.name == name)

@@ -67,3 +67,12 @@ def test_where_the_mask_is_black_the_picture_only_moves(image: torch.Tensor) -> 
     move = Motion(zoom=1.5).between(0, 1 / 24)
     assert torch.equal(made[0], image[0])
     assert torch.allclose(made[1], warp(image.movedim(-1, 1), move)[0].movedim(0, -1))
+
+
+@pytest.mark.usefixtures("comfy")
+def test_a_zoom_from_nothing_begins_there_once_and_then_goes_on(image: torch.Tensor) -> None:
+    recipe = RECIPE.recipe.evolve(start="procedural", step_size=0.01)
+    made = ZOOM.run(image=image, frames=2, recipe=Record(recipe)).values[0]
+    assert not torch.allclose(made[0], image[0], atol=0.1)
+    moved = warp(made[:1].movedim(-1, 1), Motion(zoom=1.5).between(0, 1 / 24)).movedim(1, -1)
+    assert torch.allclose(made[1:], moved, atol=0.01)

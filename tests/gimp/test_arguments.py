@@ -26,6 +26,18 @@ RELEASED = {
     "clip": "boolean",
     "parameterization": "text",
     "precision": "choice",
+    "colour": "choice",
+    "anchor": "number",
+    "edges": "choice",
+    "optimizer": "choice",
+    "laplacian": "integer",
+    "start": "choice",
+    "noise": "number",
+    "rotate": "number",
+    "scale": "number",
+    "flip": "boolean",
+    "pad": "integer",
+    "crops": "integer",
     "result": "choice",
 }
 """Scripts name these: what was released stays."""

@@ -135,6 +135,28 @@ def test_a_size_dreams_small_and_lays_the_detail_on_the_sharp_picture(worker: Wo
     assert parse_record(dreamed.header["record"]).recipe.size == recipe.size
 
 
+@pytest.mark.parametrize("kind", ["noise", "procedural"])
+def test_a_selection_starts_as_on_the_whole_picture(worker: Worker, kind: str) -> None:
+    image, box = rgba(150, 200), (100, 80, 30, 20)
+    mask = np.zeros((150, 200), np.float32)
+    within(box, mask)[:] = 1
+    expected = reverie.dream(colours(image), RECIPE.evolve(start=kind), mask=mask, device="cpu")
+    result, _ = worker.dream(image, select=list(box), recipe={**QUICK, "start": kind})
+    assert np.array_equal(colours(result), within(box, expected))
+
+
+@pytest.mark.parametrize("box", [None, [40, 30, 80, 60]])
+def test_a_dream_from_nothing_at_a_smaller_size_leaves_nothing_of_the_picture(
+    worker: Worker, box: list[int] | None
+) -> None:
+    image = rgba(120, 160)
+    image[::2, ::2, :3] *= 0.5  # detail that the small picture has not
+    recipe = {**QUICK, "size": 80, "start": "grey", "step_size": 0.01}
+    result, _ = worker.dream(image, recipe=recipe, select=box)
+    inside = colours(result)[12:-12, 12:-12] if box else colours(result)
+    assert np.abs(inside - 0.5).max() < 0.02
+
+
 @pytest.mark.parametrize("size", [200, 700], ids=["smaller", "larger"])
 def test_a_selection_is_scaled_as_the_whole_picture_would_be(worker: Worker, size: int) -> None:
     image, box = rgba(300, 400), (150, 100, 60, 50)

@@ -92,6 +92,10 @@ def parser() -> argparse.ArgumentParser:
         command = actions.add_parser(action, help=words)
         command.add_argument("name", metavar="NAME", help=name)
         command.set_defaults(run=f"listing:{action}_network")
+    classes = actions.add_parser("words", help="list the classes that logit(word) can name")
+    classes.add_argument("name", metavar="NAME", help="a classifier")
+    classes.add_argument("pattern", metavar="PATTERN", nargs="?", default="", help="part of a word")
+    classes.set_defaults(run="listing:words_of_network")
 
     for kind in ("presets", "objectives", "parameterizations", "hosts"):
         command = commands.add_parser(kind, help=f"list {kind}")
@@ -159,7 +163,13 @@ def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Dream on pictures. Each dream is written beside its picture as "
         "NAME.dream.png, with its recipe inside. Ctrl-C keeps the dream so far.",
     )
-    dream.add_argument("photos", nargs="+", metavar="PHOTO", help="pictures, or folders of them")
+    dream.add_argument(
+        "photos",
+        nargs="*",
+        metavar="PHOTO",
+        help="pictures, or folders of them; none with --start noise, grey or procedural: a square "
+        "is dreamed from nothing, --size px wide, by default 512",
+    )
     dream.add_argument(
         "-o",
         "--output",
@@ -178,6 +188,15 @@ def _add_dream(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PICTURE",
         help="dream towards what this picture shows: for objectives such as guide(eyes), which is "
         "also what a layer's name alone then means",
+    )
+    dream.add_argument(
+        "--region",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("PICTURE", "OBJECTIVE"),
+        help="climb this objective where this picture is white, and --objective elsewhere; may be "
+        "given several times",
     )
     look = dream.add_mutually_exclusive_group()
     look.add_argument("--preset", metavar="NAME", help="start from a look: reverie presets")

@@ -76,14 +76,16 @@ def dream_on_cluster(
         "weights": _own_weights(recipe),
         "mask": work.mask,
         "guide": work.guide,
+        "regions": [tuple(region) for region in work.regions],
         "device": options.device,
         "memory": work.memory,
         "threads": options.ray_cpus,
     }
     paths = sys.stdout
+    asked_for = sources(options, [objective for _, objective in work.regions])
     with _connected(options.ray) as ray, Crew(ray, order, most=len(jobs)) as crew:
         resolved = work.recipe.evolve(precision=crew.precision())
-        left = left_to_do(jobs, resolved, digest=work.network.digest, **sources(options))
+        left = left_to_do(jobs, resolved, digest=work.network.digest, **asked_for)
         return _write_all(crew, left, resolved.precision, paths=paths, quiet=options.quiet)
 
 

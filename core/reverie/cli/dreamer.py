@@ -33,8 +33,9 @@ class Dreamer:
                 perhaps still open; "digest", the SHA-256 that its weights must have; "weights",
                 name and bytes of the user's own weights file, or None for a network that each
                 machine has or fetches; "mask", (H, W) in 0..1, or None; "guide", a picture's
-                values, or None; "device", as the command line takes it; "threads", how many the
-                CPU uses; "memory", bytes or None, as --memory says.
+                values, or None; "regions", pairs of a mask and an objective; "device", as the
+                command line takes it; "threads", how many the CPU uses; "memory", bytes or None,
+                as --memory says.
         Returns:
             "precision", what "auto" means here; or "fault", a sentence.
         """
@@ -75,6 +76,7 @@ class Dreamer:
             device=device,
             mask=order["mask"],
             guide=order["guide"],
+            regions=order["regions"],
             quiet=True,
             memory=order["memory"],
         )

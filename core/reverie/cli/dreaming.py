@@ -23,8 +23,11 @@ from reverie.engine.dream import dream as dream_on
 from reverie.engine.guiding import guided
 from reverie.engine.octaves import fit
 from reverie.engine.prepare import prepare, resolve
+from reverie.engine.regions import look_at_guide, recipes_of
+from reverie.engine.starting import SIDE, blank
 from reverie.errors import (
     Cancelled,
+    ImageError,
     NetworkError,
     ObjectiveError,
     PluginError,
@@ -65,29 +68,41 @@ class Work:
     """The values of a picture, (H, W) or (H, W, 3)."""
     memory: int | None = None
     """Bytes, as --memory says."""
+    regions: Sequence[tuple[np.ndarray[Any, Any], str]] = ()
+    """Masks as above, and resolved objectives."""
 
 
 def dream(options: argparse.Namespace) -> int:
     """Dream on every picture named; one that fails does not keep the others from being dreamed."""
     recipe, digest = _recipe(options)
+    if not options.photos:
+        recipe = _from_nothing(recipe, options)
     on_cluster, resume = options.ray is not None, options.resume or options.ray is not None
     if on_cluster:
         require_ray()
     memory = None if options.memory is None else read_size(options.memory)
     device = choose_device("cpu" if on_cluster else options.device)  # workers choose their own
-    _check_names(recipe)
-    jobs = plan(options.photos, options.output, overwrite=options.overwrite, resume=resume)
+    others = recipes_of(recipe, options.region)
+    for each in (recipe, *others):
+        _check_names(each)
+    jobs = plan(
+        options.photos,
+        options.output,
+        overwrite=options.overwrite,
+        resume=resume,
+        start=recipe.start,
+    )
     mask = None if options.mask is None else _read_mask(options.mask)
     guide = None if options.guide is None else read_picture(user_path(options.guide)).values
+    masks = [_read_mask(file) for file, _ in options.region]
     with DownloadBar(recipe.network, quiet=options.quiet) as bar:
         network = load_network(recipe.network, on_progress=bar.update)
     if digest not in {None, network.digest}:
         say("The recipe was made with other weights; this dream will differ.", sys.stderr)
-    recipe = recipe if guide is None else guided(recipe)
+    recipe = guided(recipe) if guide is not None and not look_at_guide(others) else recipe
     asked, recipe = recipe, resolve(recipe, device)
-    climb = prepare(recipe, device)  # what this makes is kept: it only finds wrong layers early
-    if guide is None:
-        climb.refuse_without_guide()
+    objectives = [resolve(each, device).objective for each in others]
+    _prepare_early(recipe, objectives, device, has_guide=guide is not None)
     work = Work(
         recipe=recipe,
         network=network,
@@ -96,12 +111,23 @@ def dream(options: argparse.Namespace) -> int:
         guide=guide,
         quiet=options.quiet,
         memory=memory,
+        regions=tuple(zip(masks, objectives, strict=True)),
     )
     if on_cluster:
         return dream_on_cluster(jobs, work, options, asked)
     if resume:
-        jobs = left_to_do(jobs, recipe, digest=network.digest, **sources(options))
+        jobs = left_to_do(jobs, recipe, digest=network.digest, **sources(options, objectives))
     return _dream_all(jobs, work)
+
+
+def _prepare_early(
+    recipe: Recipe, objectives: Sequence[str], device: torch.device, *, has_guide: bool
+) -> None:
+    """Find wrong layers before a picture is read; what this makes is kept."""
+    for objective in (recipe.objective, *objectives):
+        climb = prepare(recipe.evolve(objective=objective), device)
+        if not has_guide:
+            climb.refuse_without_guide()
 
 
 def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
@@ -119,6 +145,12 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
             say("The recipe was used with a mask: give it again with --mask.", sys.stderr)
         if record.is_guided and options.guide is None:
             say("The recipe was used with a guide: give it again with --guide.", sys.stderr)
+        if record.regions and not options.region:
+            say(
+                "The recipe was used with regions: give them again with "
+                + " ".join(f"--region PICTURE '{one}'" for one in record.regions),
+                sys.stderr,
+            )
     recipe = chosen(options, base)
     name, base_name = (each.network.partition(":")[0] for each in (recipe, base))
     if name == base_name:  # with other weights, perhaps: its layers are the same
@@ -131,6 +163,22 @@ def _recipe(options: argparse.Namespace) -> tuple[Recipe, str | None]:
         )
         recipe = recipe.evolve(objective="")
     return recipe, None
+
+
+def _from_nothing(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """Give the recipe of a dream without a picture its size.
+
+    Raises:
+        ImageError: a picture is needed.
+    """
+    if recipe.start == "picture":
+        raise ImageError(
+            "no picture was named; name one, or start from nothing with --start noise, "
+            "--start grey or --start procedural."
+        )
+    if options.ray is not None:
+        raise ImageError("--ray dreams on pictures; name some, or dream from nothing without it.")
+    return recipe.evolve(size=recipe.size or SIDE)
 
 
 def _check_names(recipe: Recipe) -> None:
@@ -185,11 +233,13 @@ def _dream_all(jobs: Sequence[Job], work: Work) -> int:
 
 def _dream_file(job: Job, work: Work, interrupt: Interrupt) -> None:
     """Dream on one file and write it, as far as the user let it come."""
-    picture = read_picture(job.photo)
+    picture = _blank(work.recipe) if job.is_blank else read_picture(job.photo)
     _tell_notes(picture)
     check_output(job.place(), overwrite=job.replaces, like=at_size(picture, work.recipe.size))
     with progress(job.photo.name, interrupt, quiet=work.quiet) as on_step:
-        dreamed, record, done = dream_picture(picture, work, on_step, interrupt.obey)
+        dreamed, record, done = dream_picture(
+            picture, work, on_step, interrupt.obey, is_blank=job.is_blank
+        )
     del picture  # writing needs its memory
     out = job.place()
     write_picture(out, dreamed.values, like=dreamed, record=record, overwrite=job.replaces)
@@ -203,17 +253,24 @@ def dream_picture(
     work: Work,
     on_step: Callable[[Step], None] | None = None,
     on_tile: Callable[[], None] | None = None,
+    *,
+    is_blank: bool = False,
 ) -> tuple[Picture, str, float]:
-    """Dream on one picture; give the dream, its record, and how much of it was done, 0..1."""
+    """Dream on one picture; give the dream, its record, and how much of it was done, 0..1.
+
+    With `is_blank` the picture gives only the size, and no objective compares with it.
+    """
     done = 1.0
     climb, size = prepare(work.recipe, work.device), fit(picture.size, work.recipe.size)
     memory = working_memory(work.memory, picture, size, climb, work.device)
     try:
         result = dream_on(
-            picture.values,  # as whole numbers, which take a quarter of floats
+            # As whole numbers, which take a quarter of floats.
+            None if is_blank else picture.values,
             work.recipe,
             mask=work.mask,
             guide=work.guide,
+            regions=work.regions,
             device=work.device,
             memory=memory,
             on_step=on_step,
@@ -221,6 +278,7 @@ def dream_picture(
         )
     except Cancelled as cancelled:
         result, done = cancelled.image, cancelled.done
+    result = np.asarray(result)
     record = write_record(
         work.recipe,
         digest=work.network.digest,
@@ -228,9 +286,14 @@ def dream_picture(
         done=done,
         is_masked=work.mask is not None,
         is_guided=work.guide is not None,
+        regions=[objective for _, objective in work.regions],
     )
     alpha = None if picture.alpha is None else resized_alpha(picture.alpha, result.shape[:2])
     return replace(picture, values=result, alpha=alpha), record, done
+
+
+def _blank(recipe: Recipe) -> Picture:
+    return Picture(np.asarray(blank(recipe)))
 
 
 def at_size(picture: Picture, size: int) -> Picture:

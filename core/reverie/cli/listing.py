@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from reverie.cli.speech import DownloadBar, say, table
+from reverie.errors import NetworkError, unknown_name
 from reverie.plugins import find, registry
 from reverie.types import Host, Network, ObjectiveFactory, Parameterization, Preset
 
@@ -31,7 +32,10 @@ def objectives(_options: argparse.Namespace) -> int:
         for o in registry().objectives().values()
     ]
     table(rows, ("objective", "from", "what it does"))
-    say("\nCombine them with + and -, and with numbers by *; a layer's name alone is layer(name).")
+    say(
+        "\nCombine them with + and -, and with numbers by * and /; a layer's name alone is "
+        "layer(name)."
+    )
     return 0
 
 
@@ -89,6 +93,22 @@ def show_network(options: argparse.Namespace) -> int:
     say(f"{record.summary} {record.source}\n")
     table(rows, ("layer", "also", "kind", "channels", "stride px", "receptive field px"))
     say("\n-: the whole picture, or unknown.")
+    return 0
+
+
+def words_of_network(options: argparse.Namespace) -> int:
+    """List a classifier's words and their numbers; nothing is downloaded."""
+    record = find("network", registry().networks(), options.name.partition(":")[0])
+    words = [] if record.words is None else list(record.words())
+    if not words:
+        raise NetworkError(
+            f"network: {record.name!r} has no words for classes; torchvision's networks have them."
+        )
+    wanted = options.pattern.casefold()
+    rows = [(str(n), word) for n, word in enumerate(words) if wanted in word.casefold()]
+    if not rows:
+        raise NetworkError(unknown_name(f"class of {record.name!r} with", options.pattern, words))
+    table(rows, ("class", "word"))
     return 0
 
 

@@ -19,11 +19,14 @@ class Job:
     """One picture to dream on, and where its dream goes."""
 
     photo: Path
+    """Only a name, where the dream starts without a picture."""
     out: Path
     is_exact: bool
     """The user named `out`, or allowed to replace it; else any free name like it will do."""
     replaces: bool = False
     """What is at `out` may be replaced."""
+    is_blank: bool = False
+    """There is no picture: the dream starts from nothing."""
 
     def place(self) -> Path:
         """Give the name to write now: a file that came in the meantime costs no dream."""
@@ -31,21 +34,28 @@ class Job:
 
 
 def plan(
-    photos: Sequence[str], output: str | None, *, overwrite: bool, resume: bool = False
+    photos: Sequence[str],
+    output: str | None,
+    *,
+    overwrite: bool,
+    resume: bool = False,
+    start: str = "",
 ) -> list[Job]:
     """List the pictures that a user means, and find a place for the dream of each.
 
     Args:
-        photos: files, folders and patterns, as they were typed.
+        photos: files, folders and patterns, as they were typed; none for a dream from nothing.
         output: a file to write, a folder, or None: beside each picture.
         overwrite: whether files that are there may be replaced.
         resume: whether what is there may be the dream itself, from an earlier run: then the same
             pictures get the same names again, whatever is there.
+        start: what a dream from nothing starts with; it is named after that.
     Raises:
         ImageError: a picture is not there, or a dream could not be written or would replace a
             picture that is still to be dreamed on; with `resume`, two dreams want one name.
     """
-    pictures = find_pictures(user_path(photo) for photo in photos)
+    is_blank = not photos
+    pictures = [Path(start)] if is_blank else find_pictures(map(user_path, photos))
     out = None if output is None else user_path(output)
     if out is not None and not os.path.isdir(out):  # noqa: PTH112 - Path's raises on long names
         if len(pictures) > 1 or str(output).endswith(("/", os.sep)):
@@ -53,7 +63,9 @@ def plan(
                 f"{out} must be a folder that exists, for {len(pictures)} picture(s); "
                 "create it first."
             )
-        jobs = [Job(photo=pictures[0], out=out, is_exact=True, replaces=overwrite)]
+        jobs = [
+            Job(photo=pictures[0], out=out, is_exact=True, replaces=overwrite, is_blank=is_blank)
+        ]
     else:
         taken: set[str] = set()
         jobs = [
@@ -62,6 +74,7 @@ def plan(
                 out=_unused(_dream_name(photo, out), taken, overwrite=overwrite or resume),
                 is_exact=overwrite or resume,
                 replaces=overwrite,
+                is_blank=is_blank,
             )
             for photo in pictures
         ]

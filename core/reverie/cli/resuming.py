@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reverie.cli.places import user_path
 from reverie.cli.speech import say
@@ -32,12 +32,13 @@ def left_to_do(
     digest: str,
     mask: Path | None = None,
     guide: Path | None = None,
+    regions: Sequence[tuple[Path, str]] = (),
 ) -> list[Job]:
     """Give the jobs whose dreams are not there yet, and say how many are.
 
     A dream is there if its file was made by the same recipe with the same weights, to the end, and
-    is not older than its picture, mask and guide. One that was stopped is made anew. Another file
-    is replaced if its job allows that.
+    is not older than its picture, mask, guide and regions. One that was stopped is made anew.
+    Another file is replaced if its job allows that.
 
     Args:
         jobs: planned with `resume`.
@@ -45,6 +46,7 @@ def left_to_do(
         digest: the network's weights, SHA-256 in hexadecimal digits.
         mask: the file of the mask that is used now.
         guide: that of the guide.
+        regions: those of the regions' masks, and their objectives, resolved.
     Raises:
         ImageError: something else is at a place that may not be replaced.
     """
@@ -54,14 +56,16 @@ def left_to_do(
         device="",
         is_masked=mask is not None,
         is_guided=guide is not None,
+        regions=[objective for _, objective in regions],
     )
     wanted = parse_record(text)
-    left = []
+    left, masks = [], [file for file, _ in regions]
     for job in jobs:
         if not os.path.lexists(job.out):
             left.append(job)
             continue
-        fault = _difference(job.out, wanted) or _age(job.out, (job.photo, mask, guide))
+        photo = None if job.is_blank else job.photo
+        fault = _difference(job.out, wanted) or _age(job.out, (photo, mask, guide, *masks))
         if fault == _STOPPED:
             left.append(replace(job, replaces=True))
         elif fault and job.replaces:
@@ -77,10 +81,17 @@ def left_to_do(
     return left
 
 
-def sources(options: argparse.Namespace) -> dict[str, Path]:
-    """Give the files of mask and guide that the user named, as `left_to_do` takes them."""
+def sources(options: argparse.Namespace, objectives: Sequence[str]) -> dict[str, Any]:
+    """Give the files of mask, guide and regions that the user named, as `left_to_do` takes them.
+
+    Args:
+        options: of the command line.
+        objectives: of the regions, resolved.
+    """
     named = {"mask": options.mask, "guide": options.guide}
-    return {name: user_path(file) for name, file in named.items() if file is not None}
+    masks = [user_path(file) for file, _ in options.region]
+    found: dict[str, Any] = {name: user_path(file) for name, file in named.items() if file}
+    return {**found, "regions": list(zip(masks, objectives, strict=True))}
 
 
 _STOPPED = "was stopped before its end"
@@ -95,8 +106,8 @@ def _difference(out: Path, wanted: Record) -> str:
     before, now = there.recipe.model_dump(), wanted.recipe.model_dump()
     if names := [name for name in now if before[name] != now[name]]:
         return f"was made by another recipe ({names[0]} was {before[names[0]]!r})"
-    if there.digest != wanted.digest:
-        return "was made with other weights"
+    if there.digest != wanted.digest or there.regions != wanted.regions:
+        return f"was made with other {'weights' if there.digest != wanted.digest else 'regions'}"
     if there.is_masked != wanted.is_masked:
         return "was made " + ("with a mask" if there.is_masked else "without a mask")
     if there.is_guided != wanted.is_guided:

@@ -53,14 +53,14 @@ def empty(shape: Sequence[int], like: Tensor, *, in_file: bool | None = None) ->
     return torch.empty(tuple(shape), dtype=torch.float32, device=like.device)
 
 
-def taken_by(shape: Sequence[int], *, in_file: bool = False) -> int:
+def taken_by(shape: Sequence[int], *, in_file: bool = False, copies: int = 4) -> int:
     """Give the bytes of memory for all that a dream keeps of pictures (N, 3, H, W) at once.
 
-    Those are the pictures as they were and as they are, the gradient, and one on the way to the
-    next octave. In files, only those of small octaves are in memory.
+    Those are four: the pictures as they were and as they are, the gradient, and one on the way to
+    the next octave. In files, only those of small octaves are in memory.
     """
     pixels = math.prod(shape[2:])
-    return 4 * _BYTES * shape[0] * shape[1] * (min(pixels, SMALL) if in_file else pixels)
+    return copies * _BYTES * shape[0] * shape[1] * (min(pixels, SMALL) if in_file else pixels)
 
 
 def belongs_in_file(shape: Sequence[int], memory: int | None, device: torch.device) -> bool:

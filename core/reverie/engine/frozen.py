@@ -20,11 +20,15 @@ from torch.nn import functional
 from reverie.engine.jitter import roll, unroll
 from reverie.engine.kernels import Kernels, choose
 from reverie.engine.operations import Convolution, Gradients, Slot, Unfreezable, dense
+from reverie.engine.reference import activations_of
 from reverie.engine.strips import in_strips
 from reverie.engine.tracing import Traced, trace
 from reverie.objectives import INPUT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reverie.engine.reference import Reference
     from reverie.networks.loading import PreparedNetwork
     from reverie.objectives import Objective
 
@@ -84,24 +88,43 @@ class FrozenNetwork:
         }
 
     def gradient(
-        self, objective: Objective, image: Tensor, shift: tuple[int, int] = (0, 0)
+        self,
+        objective: Objective,
+        image: Tensor,
+        shift: tuple[int, int] = (0, 0),
+        reference: Reference | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Value and gradient of an objective; as `engine.gradient.image_gradient`, but faster.
 
         Raises:
             Unfreezable: on the first picture, it turned out that only autograd can do it.
         """
+        beside: dict[str, Tensor] = {}
+        if reference is not None:  # first, so that what is kept for the way back is not there yet
+            beside = activations_of(reference, objective, shift, self._see)
         with torch.no_grad():
             found, kept = self._forward(image, shift)
-        value, brought, direct = self._climb(objective, found, image, shift)
+        value, brought, direct = self._climb(objective, found, image, shift, beside)
         with torch.no_grad():
             gradient = self._backward(brought, kept, image, shift)
             if direct is not None:
                 gradient += direct
         return value, gradient
 
+    def _see(self, image: Tensor, shift: tuple[int, int]) -> dict[str, Tensor]:
+        """Give the activations of a picture that is only looked at."""
+        found, _ = self._forward(image, shift)
+        outputs = {path: found[slot].float() for path, slot in self._traced.layers.items()}
+        given: dict[str, Tensor] = self._network.given(outputs, image)
+        return given
+
     def _climb(
-        self, objective: Objective, found: dict[Slot, Tensor], image: Tensor, shift: tuple[int, int]
+        self,
+        objective: Objective,
+        found: dict[Slot, Tensor],
+        image: Tensor,
+        shift: tuple[int, int],
+        beside: Mapping[str, Tensor],
     ) -> tuple[Tensor, Gradients, Tensor | None]:
         """Give the objective's value, and its gradients for the layers and for the picture itself.
 
@@ -113,7 +136,7 @@ class FrozenNetwork:
         picture = image
         if INPUT in objective.layers:
             picture = roll(image, shift).detach().requires_grad_()
-        value = objective.value(self._network.given(leaves, picture))
+        value = objective.value({**self._network.given(leaves, picture), **beside})
         ends = [*leaves.values(), *([picture] if picture.requires_grad else [])]
         found_gradients = list(torch.autograd.grad(value.sum(), ends, allow_unused=True))
         direct = found_gradients.pop() if picture.requires_grad else None

@@ -10,10 +10,14 @@ from torch.nn import functional
 
 from reverie.engine.canvas import bands
 from reverie.engine.jitter import roll, unroll
+from reverie.engine.reference import activations_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
+    from reverie.engine.reference import Reference
     from reverie.networks.loading import PreparedNetwork
     from reverie.objectives import Objective
 
@@ -26,7 +30,11 @@ _SMOOTHED_AT_ONCE = 2**20
 
 
 def image_gradient(
-    network: PreparedNetwork, objective: Objective, image: Tensor, shift: tuple[int, int] = (0, 0)
+    network: PreparedNetwork,
+    objective: Objective,
+    image: Tensor,
+    shift: tuple[int, int] = (0, 0),
+    reference: Reference | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Value and gradient of an objective.
 
@@ -34,11 +42,15 @@ def image_gradient(
         network: prepared for the objective's layers.
         image: (N, 3, H, W) float32 in 0..1; left unchanged.
         shift: px, rows down and columns right, by which the network sees the image rolled.
+        reference: what the objective looks at besides, if it does.
     Returns:
         The objective of each picture, (N,), and its gradient, shaped like `image` and not rolled.
     """
+    beside = {}
+    if reference is not None:
+        beside = activations_of(reference, objective, shift, lambda x, by: network(roll(x, by)))
     image = roll(image, shift).detach().requires_grad_()
-    value = objective.value(network(image))
+    value = objective.value({**network(image), **beside})
     (gradient,) = torch.autograd.grad(value.sum(), image)
     return value.detach(), unroll(gradient, shift)
 
@@ -75,7 +87,7 @@ def _deviation(gradient: Tensor) -> Tensor:
     return (share * (torch.stack(variances) + apart.square())).sum(dim=0).sqrt()
 
 
-def smooth(gradient: Tensor, sigma: float) -> Tensor:
+def smooth(gradient: Tensor, sigma: float, ratios: Sequence[float] = SMOOTHING_RATIOS) -> Tensor:
     """Average three Gaussian blurs of the gradient, of half, one and two times `sigma` px.
 
     Edges are repeated. Source: gordicaleksa/pytorch-deepdream, utils.py, CascadeGaussianSmoothing,
@@ -83,18 +95,25 @@ def smooth(gradient: Tensor, sigma: float) -> Tensor:
 
     Args:
         gradient: written over.
+        sigma: px.
+        ratios: other Gaussians to average, in units of sigma, the widest last.
     Returns:
         `gradient`.
     """
-    halo = _radius(SMOOTHING_RATIOS[-1] * sigma)
+    halo = smoothing_reach(sigma, ratios)
     above = gradient[:, :, :0]  # as it was, of the rows that are smoothed already
     for rows in bands(gradient, most=_SMOOTHED_AT_ONCE):
         seen = torch.cat([above, gradient[:, :, rows.start : rows.stop + halo]], dim=2)
         start, stop = above.shape[2], above.shape[2] + rows.stop - rows.start
-        blurred = [_blur(seen, ratio * sigma)[:, :, start:stop] for ratio in SMOOTHING_RATIOS]
+        blurred = [_blur(seen, ratio * sigma)[:, :, start:stop] for ratio in ratios]
         gradient[:, :, rows] = torch.stack(blurred).mean(dim=0)
         above = seen[:, :, max(0, stop - halo) : stop]
     return gradient
+
+
+def smoothing_reach(sigma: float, ratios: Sequence[float] = SMOOTHING_RATIOS) -> int:
+    """Give how many px around a pixel `smooth` looks."""
+    return _radius(ratios[-1] * sigma)
 
 
 def _blur(image: Tensor, sigma: float) -> Tensor:

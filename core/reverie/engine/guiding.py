@@ -26,7 +26,7 @@ def guided(recipe: Recipe) -> Recipe:
     if not text.strip():
         text = factories["layer"](load_network(recipe.network).default_layer).text
     objective = parse_objective(text, factories)
-    if objective.guides:
+    if objective.needs_guide:
         return recipe
     (*_, name) = objective.layers or [""]
     if objective.text != factories["layer"](name).text:

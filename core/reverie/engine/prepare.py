@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from reverie.device import DTYPES, choose_precision
 from reverie.engine.canvas import LARGE, taken_by
+from reverie.engine.colour import seen_in_grey
+from reverie.engine.correcting import checked
 from reverie.engine.footprint import bytes_per_pixel
 from reverie.engine.frozen import forbid, freeze
 from reverie.engine.gradient import image_gradient
 from reverie.engine.octaves import fit, resize
 from reverie.engine.operations import Unfreezable
+from reverie.engine.pyramid import lapnorm_reach
+from reverie.engine.reference import Glances
 from reverie.engine.replay import replayed
+from reverie.engine.starting import BEGUN
 from reverie.engine.tiles import Gradient, least, tiled
-from reverie.errors import ObjectiveError
+from reverie.engine.transforms import COPIES, is_transformed, transformed
+from reverie.engine.walk import held
+from reverie.engine.wrapping import FRAME, Wraps, wraps_of
+from reverie.errors import ObjectiveError, ReverieError
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
 from reverie.objectives import INPUT, layer
@@ -28,13 +36,19 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from reverie.engine.reference import Reference
+    from reverie.engine.regions import Looks
     from reverie.networks.loading import LoadedNetwork, PreparedNetwork
-    from reverie.objectives import Objective
+    from reverie.objectives import Correction, Objective
     from reverie.recipe import Recipe
     from reverie.types import Parameterization
 
 GUIDE_SIDE = 384
 """px: the longest side at which a guide is looked at, if it is larger."""
+
+
+_FLOAT = 4
+"""Bytes of a value in float32."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +67,21 @@ class Climb:
     """px between the outputs of the coarsest layer looked at."""
     footprint: int
     """Bytes of working memory for each px that is seen at once."""
+    halo: int
+    """px that are seen across edges that meet."""
     needs_guide: bool = False
     """The objective looks at a guide picture, and none was given."""
+    look: Glances | Looks | None = None
+    """Looks at whole pictures when an octave begins; None: the objective needs the picture only."""
+    corrections: tuple[Correction, ...] = ()
+    """What is done to the picture after each step."""
+    sees_batch: bool = False
+    """All pictures of a batch are seen at once."""
+
+    @property
+    def wraps(self) -> Wraps:
+        """Which of the picture's edges meet."""
+        return wraps_of(self.recipe.edges)
 
     @property
     def margin(self) -> int | None:
@@ -65,7 +92,7 @@ class Climb:
         on three pictures, by 2 to 13 % without what lies farther than a third. Jitter moves the
         rectangle's border about, so its range is added.
         """
-        if self.reach is None:
+        if self.reach is None or self.wraps != FRAME:
             return None
         return min(self.reach, self.reach // 2 + self.recipe.jitter)
 
@@ -77,11 +104,77 @@ class Climb:
                 "dream(..., guide=picture), or --guide PICTURE on the command line."
             )
 
+    def beside(self, picture: Tensor, original: Tensor, *before: Any) -> tuple[Any, ...]:
+        """Give what the steps of an octave look at besides the picture; mostly nothing.
+
+        Args:
+            picture: the dreamed one as the octave begins, (N, 3, H, W).
+            original: the undreamed one at this size.
+            before: what this gave for the octave before, if there was one.
+        """
+        return () if self.look is None else (self.look(picture, original, *before),)
+
+    def lay_target_over(self, pixels: Tensor, rows: slice, columns: slice) -> None:
+        """Stretch the guide over whole pictures, and keep of it what covers the part dreamed.
+
+        Only where the objective compares with it place by place.
+        """
+        if self.look is not None and self.look.target is not None:
+            size = (pixels.shape[2], pixels.shape[3])
+            target = resize(self.look.target.to(pixels.device), size, like=pixels)
+            self.look.target = target[:, :, rows, columns]
+
+    def decodable(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Bring octaves' (height, width) to the sizes that the space can decode, each once.
+
+        Raises:
+            ReverieError: the network sees nothing in a picture of the largest.
+        """
+        if self.space.sizes is None:
+            return list(sizes)
+        found = list(dict.fromkeys(map(self.space.sizes, sizes)))
+        large = [size for size in found if min(size) >= self.smallest_side]
+        if not large:
+            height, width = found[-1]
+            raise ReverieError(
+                f"parameterization: {self.space.name} gives {width} x {height} px, and the "
+                f"objective needs {self.smallest_side}; choose a layer nearer to the picture, a "
+                "larger size, or another parameterization."
+            )
+        return large
+
     def least_memory(self, shape: Sequence[int], *, in_file: bool) -> int:
         """Bytes of working memory that pictures (N, 3, H, W) cannot do without."""
-        whole = shape[-2] * shape[-1]
+        around = 2 * (self.halo if self.wraps != FRAME else 0)
+        pad = 2 * self.recipe.pad
+        whole = (shape[-2] + pad + around * self.wraps.down) * (
+            shape[-1] + pad + around * self.wraps.across
+        )
         seen = whole if self.reach is None else min(whole, least(self.reach, self.stride))
-        return taken_by(shape, in_file=in_file) + seen * self.footprint
+        together = shape[0] if self.sees_batch else 1
+        kept = kept_by(self.recipe, self.space, shape, in_file=in_file)
+        return kept + together * seen * self.footprint
+
+
+def kept_by(recipe: Recipe, space: Parameterization, shape: Sequence[int], *, in_file: bool) -> int:
+    """Give the bytes of memory for all whole pictures (N, 3, H, W) that a dream keeps at once."""
+    copies = COPIES if is_transformed(recipe) else 0
+    copies += BEGUN if recipe.start != "picture" else 0
+    kept = taken_by(shape, in_file=in_file)
+    kept += held(space, recipe.optimizer, shape, in_file=in_file)
+    kept += _kept_by_bands(recipe, shape, in_file=in_file)
+    return kept + taken_by(shape, in_file=in_file, copies=copies)
+
+
+def _kept_by_bands(recipe: Recipe, shape: Sequence[int], *, in_file: bool) -> int:
+    """Give the bytes of the bands of `lapnorm`, and of the picture with a halo where edges meet."""
+    if not recipe.laplacian:
+        return 0
+    wraps = wraps_of(recipe.edges)
+    around = 2 * lapnorm_reach(recipe.laplacian)
+    seen = (*shape[:2], shape[2] + around * wraps.down, shape[3] + around * wraps.across)
+    # Two sets of coarser bands are two thirds of a picture.
+    return taken_by(seen, in_file=in_file, copies=1 if wraps == FRAME else 2)
 
 
 def prepare(
@@ -108,42 +201,69 @@ def prepare(
     network = load_network(recipe.network)
     objective = _objective(recipe, network)
     forth, back = DTYPES[choose_precision(recipe.precision, device)]
+    corrections = checked(objective)
     prepared = network.prepare(objective.layers, device, forth)
+    needs_guide = objective.needs_guide and guide is None
     if guide is not None and objective.guides:
         objective = objective.guided_by(_see(prepared, guide))
     whole = _announced(_gradient(prepared, objective, back), on_tile)
+    if recipe.colour == "luminance":
+        whole = seen_in_grey(whole)
     local = objective.is_local
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
     has_tape = not _has_no_tape(prepared, back) or freeze(prepared, back) is None
     footprint = bytes_per_pixel(network.layers, prepared.paths, forth, keeps_all=has_tape)
+    footprint += _bytes_beside(network, objective)
     most = LARGE if memory is None else memory // footprint
     cells = _cells(network, prepared, objective)
+    halo = -(-max(reach, network.smallest_side(objective.layers)) // stride) * stride
+    wraps = wraps_of(recipe.edges)
+    gradient = tiled(
+        whole,
+        None if not local else reach if wraps == FRAME else halo,
+        stride,
+        most=most,
+        cells=cells,
+        is_frugal=memory is not None,
+        sees_batch=objective.sees_batch,
+        wraps=wraps,
+        around=halo,
+    )
     return Climb(
         recipe=recipe,
         space=space,
-        gradient=tiled(
-            whole,
-            reach if local else None,
-            stride,
-            most=most,
-            cells=cells,
-            is_frugal=memory is not None,
-        ),
+        gradient=transformed(gradient, recipe, network.smallest_side(objective.layers)),
         smallest_side=network.smallest_side(objective.layers),
         reach=reach if local else None,
         stride=stride,
         footprint=footprint,
-        needs_guide=bool(objective.guides),
+        halo=halo,
+        needs_guide=needs_guide,
+        look=Glances(prepared, objective, guide, most) if objective.needs_references else None,
+        corrections=corrections,
+        sees_batch=objective.sees_batch,
     )
+
+
+def _bytes_beside(network: LoadedNetwork, objective: Objective) -> int:
+    """Bytes for each px of the activations that other pictures keep during a step, and of these."""
+    if not objective.references:
+        return 0
+    names = {name.partition(":")[2] for name in objective.references} - {INPUT}
+    layers = [network.layer(name) for name in names]
+    values = sum(layer.channels / layer.stride**2 for layer in layers if layer.stride)
+    return round(_FLOAT * (6 + len({n.partition(":")[0] for n in objective.references}) * values))
 
 
 def _announced(gradient: Gradient, on_tile: Callable[[], None] | None) -> Gradient:
     if on_tile is None:
         return gradient
 
-    def announced(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def announced(
+        image: Tensor, shift: tuple[int, int], *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         on_tile()
-        return gradient(image, shift)
+        return gradient(image, shift, *reference)
 
     return announced
 
@@ -189,20 +309,25 @@ def _cells(
 def _gradient(prepared: PreparedNetwork, objective: Objective, back: torch.dtype) -> Gradient:
     """Choose how: tape-free on the CPU and in mixed precision, recorded on NVIDIA's, else as is."""
 
-    def with_autograd(image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
-        return image_gradient(prepared, objective, image, shift)
+    def with_autograd(
+        image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
+        return image_gradient(prepared, objective, image, shift, *reference)
 
-    def without_tape(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def without_tape(
+        image: Tensor, shift: tuple[int, int], *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         if (frozen := freeze(prepared, back)) is not None:
             try:
-                return frozen.gradient(objective, image, shift)
+                return frozen.gradient(objective, image, shift, *reference)
             except Unfreezable as reason:
                 forbid(prepared, reason)
-        return with_autograd(image, shift)
+        return with_autograd(image, shift, *reference)
 
     if _has_no_tape(prepared, back):
         return without_tape
-    if prepared.device.type != "cuda":
+    # A recording reads one picture from one place: what looks at others runs as it is.
+    if prepared.device.type != "cuda" or objective.needs_references:
         return with_autograd
     if not objective.text:  # nothing tells it from another
         return replayed(with_autograd)
@@ -224,4 +349,4 @@ def resolve(recipe: Recipe, device: torch.device) -> Recipe:
 def _objective(recipe: Recipe, network: LoadedNetwork) -> Objective:
     if not recipe.objective.strip():
         return layer(network.default_layer)
-    return parse_objective(recipe.objective, registry().objectives())
+    return parse_objective(recipe.objective, registry().objectives()).fit(network)

@@ -9,22 +9,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from reverie.device import says_out_of_memory
 from reverie.engine.canvas import LARGE, empty, hand_back, trim
+from reverie.engine.wrapping import FRAME, Wraps, folded
 from reverie.errors import ReverieError
+
+if TYPE_CHECKING:
+    from reverie.engine.reference import Reference
 
 _log = logging.getLogger(__name__)
 
-Gradient = Callable[[Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
+Gradient = Callable[..., tuple[Tensor, Tensor]]
 """From pictures (N, 3, H, W) to an objective's values (N,) and its gradient, shaped like them.
 
-The network sees the pictures rolled by rows and columns in px; the gradient is not rolled.
+The network sees the pictures rolled by a second argument, rows and columns in px; the gradient is
+not rolled. A third, a `Reference`, is given only where the objective needs one.
 """
 
 _LEAST = 128
@@ -39,6 +44,9 @@ def tiled(
     most: int = LARGE,
     cells: Callable[[int], int] | None = None,
     is_frugal: bool = False,
+    sees_batch: bool = False,
+    wraps: Wraps = FRAME,
+    around: int = 0,
 ) -> Gradient:
     """Make a gradient that sees pictures one by one, and large ones in tiles.
 
@@ -53,9 +61,15 @@ def tiled(
         cells: how many outputs in a row a length in px gives: a tile weighs as many means as it
             has cells. None: its area.
         is_frugal: give the system back after each tile what is free, which takes time.
+        sees_batch: all pictures are seen at once, because they look at each other; then none is
+            cut up.
+        wraps: which edges meet; across them even a picture in one tile has its halo.
+        around: px seen across such edges by an objective that cannot be cut up.
     """
-    if halo is None:
-        return _one_by_one(_untiled(gradient), most)
+    if sees_batch or halo is None:
+        whole = _untiled(gradient)
+        whole = whole if wraps == FRAME else folded(whole, around, wraps)
+        return whole if sees_batch else _one_by_one(whole, most)
     return _Tiles(
         gradient,
         _rounded_up(halo, stride),
@@ -63,6 +77,7 @@ def tiled(
         most,
         cells or (lambda px: px),
         is_frugal=is_frugal,
+        wraps=wraps,
     )
 
 
@@ -81,13 +96,16 @@ def _one_by_one(gradient: Gradient, most: int) -> Gradient:
     There, each gets to the bit what it would get alone.
     """
 
-    def each(image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+    def each(
+        image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         count, _, height, width = image.shape
         if count == 1 or (image.device.type != "cpu" and count * height * width <= most):
-            return gradient(image, shift)
+            return gradient(image, shift, *reference)
         values, result = [], empty(image.shape, like=image)
         for number in range(count):
-            value, result[number : number + 1] = gradient(image[number : number + 1], shift)
+            alone = [every.of(number) for every in reference]
+            value, result[number : number + 1] = gradient(image[number : number + 1], shift, *alone)
             values.append(value)
         return torch.cat(values), result
 
@@ -95,9 +113,11 @@ def _one_by_one(gradient: Gradient, most: int) -> Gradient:
 
 
 def _untiled(gradient: Gradient) -> Gradient:
-    def whole(image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def whole(
+        image: Tensor, shift: tuple[int, int], *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         try:
-            return gradient(image, shift)
+            return gradient(image, shift, *reference)
         except (RuntimeError, MemoryError) as error:
             if not says_out_of_memory(error):
                 raise
@@ -122,6 +142,7 @@ class _Tiles:
         cells: Callable[[int], int],
         *,
         is_frugal: bool,
+        wraps: Wraps = FRAME,
     ) -> None:
         self._gradient = gradient
         self._halo = halo
@@ -129,43 +150,49 @@ class _Tiles:
         self._most = most
         self._cells = cells
         self._is_frugal = is_frugal
+        self._wraps = wraps
 
-    def __call__(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         while True:
             try:
-                return _one_by_one(self._climb, self._most)(image, shift)
+                return _one_by_one(self._climb, self._most)(image, shift, *reference)
             except (RuntimeError, MemoryError) as error:
                 if not says_out_of_memory(error):
                     raise
                 lack = error.with_traceback(None)  # its frames hold what is to be freed
             self._retreat(image, lack)
 
-    def _climb(self, image: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def _climb(
+        self, image: Tensor, shift: tuple[int, int], *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
         plan = self._plan(image)
-        if len(plan.rows) == len(plan.columns) == 1:
-            return self._gradient(image, shift)
+        if len(plan.rows) == len(plan.columns) == 1 and self._wraps == FRAME:
+            return self._gradient(image, shift, *reference)
         height, width = image.shape[2:]
         cells = self._cells(height) * self._cells(width)
         values = torch.zeros(1, device=image.device, dtype=torch.float32)
         result = empty(image.shape, like=image)
         for row in plan.rows:
             for column in plan.columns:
-                window = _cut(image, row, column, shift)
-                hand_back(image)
-                value, piece = self._gradient(window, (0, 0))
+                cut = partial(_cut, row=row, column=column, shift=shift)
+                window, beside = cut(image), [every.mapped(cut) for every in reference]
+                hand_back(image, *(one for every in reference for one in every.pictures.values()))
+                value, piece = self._gradient(window, (0, 0), *beside)
                 # The mean over a tile weighs its cells more than the mean over the picture does.
                 piece *= self._cells(window.shape[2]) * self._cells(window.shape[3]) / cells
                 _lay_in(result, piece, row, column, shift)
                 values += value * (row.length * column.length / (height * width))
                 hand_back(result)
-                del window, piece
+                del window, beside, piece
                 if self._is_frugal and image.device.type == "cpu":
                     trim()
         return values, result
 
     def _plan(self, image: Tensor) -> Plan:
         size = (image.shape[2], image.shape[3])
-        return plan_tiles(size, self._most, self._halo, self._stride)
+        return plan_tiles(size, self._most, self._halo, self._stride, self._wraps)
 
     def _retreat(self, image: Tensor, lack: BaseException) -> None:
         """Halve the tiles, and free what the failed attempt has left."""
@@ -193,7 +220,10 @@ class Span(NamedTuple):
     start: int
     stop: int
     first: int
-    """Where what is seen begins: a halo before `start`, or at the edge."""
+    """Where what is seen begins: a halo before `start`, or at the edge.
+
+    Below 0, and above the length, it goes on at the other edge.
+    """
     last: int
 
     @property
@@ -226,7 +256,9 @@ class Plan:
 
 
 @lru_cache(maxsize=64)
-def plan_tiles(size: tuple[int, int], most: int, halo: int, stride: int) -> Plan:
+def plan_tiles(
+    size: tuple[int, int], most: int, halo: int, stride: int, wraps: Wraps = FRAME
+) -> Plan:
     """Choose the grid of even tiles that costs least: squares, or strips with half the halo.
 
     Args:
@@ -234,8 +266,12 @@ def plan_tiles(size: tuple[int, int], most: int, halo: int, stride: int) -> Plan
         most: px of a tile with its halo; exceeded only where no tile could be smaller.
         halo: px around a tile.
         stride: px; tiles start at its multiples.
+        wraps: which edges meet: there, tiles have a halo too.
     """
-    rows, columns = (_divisions(length, halo, stride) for length in size)
+    rows, columns = (
+        _divisions(length, halo, stride, wrapped=wrapped)
+        for length, wrapped in zip(size, wraps, strict=True)
+    )
     # For each way to divide the height, dividing the width as little as fits costs least.
     plans = [
         Plan(row, next((c for c in columns if _widest(row) * _widest(c) <= most), columns[-1]))
@@ -251,7 +287,9 @@ def _widest(spans: tuple[Span, ...]) -> int:
     return max(span.seen for span in spans)
 
 
-def _divisions(length: int, halo: int, stride: int) -> list[tuple[Span, ...]]:
+def _divisions(
+    length: int, halo: int, stride: int, *, wrapped: bool = False
+) -> list[tuple[Span, ...]]:
     """List the ways to cut a length evenly: whole first, and down to the smallest side."""
     found: dict[int, tuple[Span, ...]] = {}
     for count in range(1, -(-length // _rounded_up(_LEAST, stride)) + 1):
@@ -261,8 +299,10 @@ def _divisions(length: int, halo: int, stride: int) -> list[tuple[Span, ...]]:
             Span(
                 start=start,
                 stop=min(start + side, length),
-                first=max(0, start - halo),
-                last=min(length, start + side + halo),
+                first=start - halo if wrapped else max(0, start - halo),
+                last=min(start + side, length) + halo
+                if wrapped
+                else min(length, start + side + halo),
             )
             for start in starts
         )

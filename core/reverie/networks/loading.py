@@ -41,6 +41,8 @@ _PREPARED = 4
 """How many prepared copies of one network stay: a few objectives and devices."""
 _SMALLEST_SIDE = 32
 """px; below this no usual network has anything left to see."""
+_HEADS = {"Conv2d", "Linear"}
+"""The modules that may end a classifier."""
 _UNKNOWN_REACH = 256
 """px around a selection for networks whose receptive field is unknown or endless."""
 
@@ -165,6 +167,29 @@ class LoadedNetwork:
             NetworkError: there is none; the sentence has the nearest right ones.
         """
         return _find_layer(self.record, self.layers, name)
+
+    @property
+    def head(self) -> Layer:
+        """The layer with one channel for each class.
+
+        Raises:
+            NetworkError: it does not classify.
+        """
+        if self.record.head:
+            return self.layer(self.record.head)
+        found = [layer for layer in self.layers.values() if layer.kind in _HEADS]
+        if self.record.words is None or not found:
+            raise NetworkError(
+                f"network: {self.record.name!r} has no classes; choose a classifier for logit(...),"
+                " such as squeezenet1_0."
+            )
+        return found[-1]
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The words of its classes; none where these weights are for another set of classes."""
+        words = () if self.record.words is None else tuple(self.record.words())
+        return words if len(words) == self.head.channels else ()
 
     def smallest_side(self, layers: Iterable[str]) -> int:
         """How many px a picture needs in each direction so that these layers see anything."""

@@ -124,6 +124,7 @@ def networks() -> Iterator[Network]:
                 default_layer=_last_of_block(name, layer, aliases),
                 aliases=aliases,
                 window=_WINDOW.get(name),
+                words=partial(_words, name),
                 source="https://github.com/pytorch/vision",
                 license="BSD-3-Clause; weights trained on ImageNet",
             )
@@ -159,6 +160,14 @@ def _weights(name: str) -> WeightsSource:
     from torchvision.models import get_model_weights
 
     return WeightsSource.from_url(get_model_weights(name).DEFAULT.url)
+
+
+def _words(name: str) -> Sequence[str]:
+    import_torchvision()
+    from torchvision.models import get_model_weights
+
+    words: Sequence[str] = get_model_weights(name).DEFAULT.meta["categories"]
+    return words
 
 
 def _load(name: str, path: Path | None) -> nn.Module:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from reverie.device import choose_device
-from reverie.engine.canvas import LARGE, bands, belongs_in_file, copied, taken_by
+from reverie.engine.canvas import LARGE, bands, belongs_in_file, copied
 from reverie.engine.dream import dream
 from reverie.engine.frames import Frames
 from reverie.engine.octaves import resize
-from reverie.engine.prepare import prepare, resolve
+from reverie.engine.prepare import kept_by, prepare, resolve
 from reverie.engine.selection import select
+from reverie.engine.wrapping import Wraps, wraps_of
 from reverie.errors import Cancelled, WorkerError
 from reverie.image import to_mask
 from reverie.networks.loading import load_network
@@ -145,7 +146,9 @@ def _memory(part: Part, climb: Climb, device: torch.device) -> int | None:
         return None
     half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     pixels = part.size[0] * part.size[1]
-    needed = taken_by((1, 3, *part.size)) + min(pixels, LARGE) * climb.footprint
+    shape = (1, 3, *part.size)
+    needed = kept_by(climb.recipe, climb.space, shape, in_file=False)
+    needed += min(pixels, LARGE) * climb.footprint
     return None if needed + part.area * _UPLOADED <= half else half
 
 
@@ -207,7 +210,8 @@ class _Dreaming:
     def _run(self) -> Dreamed:
         self._check()
         with torch.no_grad():
-            pixels = resize(self._upload.pixels, self._part.size)
+            wraps = wraps_of(self._order.recipe.edges)
+            pixels = resize(self._upload.pixels, self._part.size, wraps=wraps)
             mask = None if self._upload.mask is None else self._upload.mask.float() / 255
             if self._order.frames:
                 self._frames = self._make_frames(pixels, mask)
@@ -225,7 +229,11 @@ class _Dreaming:
         except Cancelled as stopped:
             dreamed, done = stopped.image, stopped.done
         if self._part.is_scaled:
-            dreamed = _lay_on(self._upload.pixels, dreamed, pixels)
+            gone = None
+            if recipe.start != "picture":
+                everywhere = self._upload.pixels.new_ones(()).expand(self._upload.pixels.shape[2:])
+                gone = (everywhere if mask is None else mask)[None, None]
+            dreamed = _lay_on(self._upload.pixels, dreamed, pixels, wraps, gone=gone)
         return Dreamed(dreamed, done)
 
     def _make_frames(self, pixels: Tensor, mask: Tensor | None) -> Frames:
@@ -274,19 +282,34 @@ def _scaled(span: slice, ratio: float, length: int) -> slice:
     return slice(start, min(length, max(start + 1, math.ceil(span.stop * ratio))))
 
 
-def _lay_on(original: Tensor, dreamed: Tensor, pixels: Tensor) -> Tensor:
+def _lay_on(
+    original: Tensor,
+    dreamed: Tensor,
+    pixels: Tensor,
+    wraps: Wraps,
+    *,
+    gone: Tensor | None = None,
+) -> Tensor:
     """Bring the change to the size of the original, and add it there.
 
     Args:
         original: (1, 3, H, W) in 0..1; left unchanged.
         dreamed: (1, 3, h, w), the dream on `pixels`; given up.
         pixels: the original at that size.
+        wraps: which edges meet.
+        gone: how much of the original gave way to what the dream started with, (1, 1, H, W) in
+            0..1: there its detail, which the small one lacks, is not to be seen. None: nowhere.
     """
     with torch.no_grad():
         for rows in bands(dreamed, pixels):
             dreamed[:, :, rows] -= pixels[:, :, rows]
-        change = resize(dreamed, (original.shape[2], original.shape[3]), like=original)
+        size = (original.shape[2], original.shape[3])
+        change = resize(dreamed, size, like=original, wraps=wraps)
         result = copied(original)
+        if gone is not None:
+            blurred = resize(pixels, size, like=original, wraps=wraps)
+            for rows in bands(result, blurred):
+                result[:, :, rows].lerp_(blurred[:, :, rows], gone[:, :, rows])
         for rows in bands(result, change):
             result[:, :, rows] = (result[:, :, rows] + change[:, :, rows]).clamp_(0, 1)
     return result

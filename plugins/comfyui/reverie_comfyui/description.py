@@ -13,6 +13,8 @@ NETWORK = "REVERIE_NETWORK"
 """A network as a recipe names it: str."""
 OBJECTIVE = "REVERIE_OBJECTIVE"
 """An objective as a recipe writes it: str."""
+REGIONS = "REVERIE_REGIONS"
+"""Other objectives in other places: `reverie_comfyui.regions.Regions`."""
 RECIPE = "REVERIE_RECIPE"
 """A recipe, and what is known of its dream: `reverie.record.Record`."""
 

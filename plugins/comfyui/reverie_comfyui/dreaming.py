@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reverie_comfyui import images, memory, program
 from reverie_comfyui.progress import Progress
+from reverie_comfyui.regions import look_at_guide, regions_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from reverie.recipe import Recipe
     from reverie.record import Record
+    from reverie_comfyui.regions import Regions
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,16 @@ class Dreamer:
     """(N, h, w) of any size: where to dream; None: everywhere."""
     guide: Tensor | None
     """(N, h, w, C) of any size: what the objective looks at as well."""
+    regions: Regions
+    """Other objectives in other places."""
 
-    def dream(self, image: Tensor, index: int, *, seed: int | None = None) -> Tensor:
+    def dream(self, image: Tensor, index: int, **changes: Any) -> Tensor:
         """Dream on one image, and report it.
 
         Args:
             image: (1, H, W, C), left unchanged.
-            index: which of a batch it is; masks and guides, if fewer, are used in turn.
-            seed: instead of the recipe's.
+            index: which of a batch it is; masks, guides and regions, if fewer, are used in turn.
+            changes: of the recipe's settings, by name.
         Returns:
             The dream in the same form, float32 in 0..1.
         Raises:
@@ -45,7 +49,7 @@ class Dreamer:
         from reverie.engine.dream import dream
 
         pixels = images.to_image(image)
-        recipe = self.recipe if seed is None else self.recipe.evolve(seed=seed)
+        recipe = self.recipe.evolve(**changes) if changes else self.recipe
         guide = None
         if self.guide is not None:
             number = index % len(self.guide)
@@ -57,6 +61,7 @@ class Dreamer:
                 recipe,
                 mask=images.mask_for(self.mask, index),
                 guide=guide,
+                regions=regions_for(self.regions, index),
                 device=self.where,
                 on_step=self.progress.on_step,
                 on_tile=self.progress.on_tile,
@@ -70,12 +75,17 @@ class Dreamer:
     def record(self) -> Record:
         """Give the recipe with nothing left open, and what was used with it."""
         from reverie.engine.prepare import resolve
+        from reverie.engine.regions import recipes_of
         from reverie.record import Record
 
         return Record(
             resolve(self.recipe, self.where),
             is_masked=self.mask is not None,
             is_guided=self.guide is not None,
+            regions=tuple(
+                resolve(each, self.where).objective
+                for each in recipes_of(self.recipe, self.regions)
+            ),
         )
 
 
@@ -87,6 +97,7 @@ def dreamer(
     pictures: int,
     mask: Tensor | None = None,
     guide: Tensor | None = None,
+    regions: Regions = (),
 ) -> Iterator[Dreamer]:
     """Get network, room and device for dreams on images, and give working memory back afterwards.
 
@@ -96,6 +107,7 @@ def dreamer(
         pictures: how many will be dreamed, for the bar.
         mask: where to dream.
         guide: what a guided objective looks at.
+        regions: other objectives in other places.
     Raises:
         ReverieError: with a sentence for the user.
     """
@@ -108,17 +120,22 @@ def dreamer(
     load_network(recipe.network, on_progress=progress.on_bytes)  # it may have to be downloaded
     if guide is not None:
         images.check(guide)
-        recipe = guided(recipe)
+        recipe = recipe if look_at_guide(recipe, regions) else guided(recipe)
     height, width = fit((image.shape[1], image.shape[2]), recipe.size)
     where = memory.make_room(height * width)
     try:
-        yield Dreamer(recipe, where, progress, mask, guide)
+        yield Dreamer(recipe, where, progress, mask, guide, regions)
     finally:
         memory.hand_back()
 
 
 def dream_batch(
-    image: Tensor, recipe: Recipe, *, mask: Tensor | None = None, guide: Tensor | None = None
+    image: Tensor,
+    recipe: Recipe,
+    *,
+    mask: Tensor | None = None,
+    guide: Tensor | None = None,
+    regions: Regions = (),
 ) -> tuple[Tensor, Record]:
     """Dream on every image of a batch.
 
@@ -127,12 +144,15 @@ def dream_batch(
         recipe: what to do.
         mask: where to dream, (N, h, w) of any size; None: everywhere.
         guide: what a guided objective looks at, (N, h, w, C).
+        regions: other objectives in other places.
     Returns:
         The dreams, float32 in 0..1 on ComfyUI's intermediate device; and their record.
     Raises:
         ReverieError: with a sentence for the user.
     """
-    with dreamer(image, recipe, pictures=len(image), mask=mask, guide=guide) as one:
+    with dreamer(
+        image, recipe, pictures=len(image), mask=mask, guide=guide, regions=regions
+    ) as one:
         made = Film(len(image))
         for index in range(len(image)):
             made.add(one.dream(image[index : index + 1], index))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reverie.plugins import registry
@@ -18,6 +19,8 @@ _KINDS = {
     "choice": "COMBO",
     "text": "STRING",
 }
+_LAST_REQUIRED = "precision"
+"""The last setting of the Recipe when the nodes were first made."""
 NO_PRESET = "none"
 """The choice of a preset that stands for the settings alone."""
 
@@ -55,8 +58,13 @@ def names_for(setting: Setting) -> tuple[str, ...]:
 
 
 def recipe_inputs() -> tuple[Input, ...]:
-    """List the inputs for all settings, in the Recipe's order, which is append-only."""
-    return tuple(map(of_setting, settings()))
+    """List the inputs for all settings, in the Recipe's order, which is append-only.
+
+    Those that came later are optional: workflows without them go on working, with the default.
+    """
+    inputs = tuple(map(of_setting, settings()))
+    first = [one.name for one in inputs].index(_LAST_REQUIRED) + 1
+    return inputs[:first] + tuple(replace(one, is_optional=True) for one in inputs[first:])
 
 
 def preset_input() -> Input:

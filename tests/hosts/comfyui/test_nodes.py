@@ -16,6 +16,7 @@ NODES = {
     "ReverieNetwork",
     "ReverieObjective",
     "ReverieRecipe",
+    "ReverieRegion",
     "ReverieSaveRecipe",
     "ReverieSave",
     "ReverieZoom",

@@ -6,12 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from reverie_comfyui import choosing, fields
-from reverie_comfyui.description import RECIPE, Input, Node, Output, Result
+from reverie_comfyui.description import RECIPE, REGIONS, Input, Node, Output, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from reverie.record import Record
+    from reverie_comfyui.regions import Regions
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,14 @@ GUIDE = Input(
     "layer, or none, becomes guide of that layer. A batch of guides is used in turn.",
     is_optional=True,
 )
+REGIONS_IN = Input(
+    name="regions",
+    type=REGIONS,
+    label="Regions",
+    help="Other objectives in other places, from Reverie Region; elsewhere the objective of this "
+    "dream is climbed. Mask says besides where anything is dreamed at all.",
+    is_optional=True,
+)
 RECIPE_OUT = Output(
     type=RECIPE,
     label="recipe",
@@ -45,7 +54,15 @@ RECIPE_OUT = Output(
 
 
 def _inputs() -> tuple[Input, ...]:
-    return (IMAGE, fields.preset_input(), *fields.recipe_inputs(), MASK, *choosing.LINKS, GUIDE)
+    return (
+        IMAGE,
+        fields.preset_input(),
+        *fields.recipe_inputs(),
+        MASK,
+        *choosing.LINKS,
+        GUIDE,
+        REGIONS_IN,
+    )
 
 
 def _run(
@@ -56,6 +73,7 @@ def _run(
     reverie_network: str | None = None,
     reverie_objective: str | None = None,
     guide: Tensor | None = None,
+    regions: Regions | None = None,
     **chosen: Any,
 ) -> Result:
     from reverie_comfyui.dreaming import dream_batch
@@ -69,7 +87,7 @@ def _run(
     )
     if recipe is None and (notice := choosing.preset_notice(preset)):
         _log.info("%s: %s", preset, notice)
-    return Result(dream_batch(image, wanted, mask=mask, guide=guide))
+    return Result(dream_batch(image, wanted, mask=mask, guide=guide, regions=regions or ()))
 
 
 DREAM = Node(

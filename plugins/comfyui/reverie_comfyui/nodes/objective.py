@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 EXPRESSION = "expression"
 """The kind that takes the text as it is."""
 LARGEST_CHANNEL = 65_535
+_NEEDED = (inspect.Parameter.empty, "")
+"""Defaults of arguments that the node always gives; "" is a layer that may be left out."""
 
 
 def _inputs() -> tuple[Input, ...]:
@@ -127,7 +129,8 @@ def _run(
 def make(factory: ObjectiveFactory[Any], given: dict[str, Any]) -> Objective:
     """Call a factory with what of layer, channel, x and y it takes.
 
-    Its first text is the layer, its first whole number the channel; x and y go by their names.
+    Its first text is the layer, its first whole number the channel, unless these have a default; x
+    and y go by their names.
 
     Raises:
         ObjectiveError: it needs something else.
@@ -138,7 +141,9 @@ def make(factory: ObjectiveFactory[Any], given: dict[str, Any]) -> Objective:
     values: dict[str, Any] = {}
     for name, parameter in inspect.signature(factory.make).parameters.items():
         annotation = getattr(parameter.annotation, "__name__", parameter.annotation)
-        source = name if name in {"x", "y"} else sources.pop(str(annotation), "")
+        source = name if name in {"x", "y"} else ""
+        if not source and parameter.default in _NEEDED:
+            source = sources.pop(str(annotation), "")
         if source in given:
             values[name] = given[source]
         elif parameter.default is parameter.empty:
@@ -154,7 +159,7 @@ def _in_short(factory: ObjectiveFactory[Any], values: dict[str, Any]) -> Objecti
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for name, parameter in inspect.signature(factory.make).parameters.items():
-        if parameter.default is parameter.empty:
+        if parameter.default in _NEEDED and name in values:
             positional.append(values[name])
         elif name in values and values[name] != parameter.default:
             named[name] = values[name]

@@ -81,6 +81,7 @@ def _texts(recipe: Record, metadata: dict[str, Any]) -> dict[str, str]:
         device=device,
         is_masked=recipe.is_masked,
         is_guided=recipe.is_guided,
+        regions=recipe.regions,
     )
     graph = {key: json.dumps(value) for key, value in metadata.items() if value is not None}
     return {"reverie": record, **graph}

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from reverie_comfyui import choosing, fields
 from reverie_comfyui.description import Input, Node, Output, Result
-from reverie_comfyui.nodes.dream import GUIDE, IMAGE, MASK, RECIPE_OUT
+from reverie_comfyui.nodes.dream import GUIDE, IMAGE, MASK, RECIPE_OUT, REGIONS_IN
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from reverie.record import Record
+    from reverie_comfyui.regions import Regions
 
 MOST_FRAMES = 100_000
 MOST_SHIFT = 10_000
@@ -91,6 +92,7 @@ def _inputs() -> tuple[Input, ...]:
         MASK,
         *choosing.LINKS,
         GUIDE,
+        REGIONS_IN,
     )
 
 
@@ -108,6 +110,7 @@ def _run(
     reverie_network: str | None = None,
     reverie_objective: str | None = None,
     guide: Tensor | None = None,
+    regions: Regions | None = None,
 ) -> Result:
     from reverie_comfyui.motion import Motion
     from reverie_comfyui.zooming import dream_frames
@@ -121,7 +124,8 @@ def _run(
     )
     motion = Motion(zoom=zoom, rotation=rotation, shift_x=shift_x, shift_y=shift_y)
     moves = [motion.between((k - 1) / fps, k / fps) for k in range(1, frames)]
-    return Result(dream_frames(image, wanted, moves, mask=mask, guide=guide))
+    made = dream_frames(image, wanted, moves, mask=mask, guide=guide, regions=regions or ())
+    return Result(made)
 
 
 ZOOM = Node(

@@ -49,6 +49,17 @@ def _guided(nodes: dict[str, Any]) -> tuple[Graph, list[list[str]]]:
     return graph, [[photo], [face], [dream], [graph.save(dream)]]
 
 
+def _regions(nodes: dict[str, Any]) -> tuple[Graph, list[list[str]]]:
+    graph = Graph(nodes)
+    photo = graph.load("example.png")
+    sky = graph.add("ImageColorToMask", image=[photo, 0], color=SKY)
+    ground = graph.add("InvertMask", mask=[sky, 0])
+    rings = graph.add("ReverieRegion", mask=[sky, 0], objective="rings")
+    eyes = graph.add("ReverieRegion", mask=[ground, 0], objective="eyes", regions=[rings, 0])
+    dream = graph.add("ReverieDream", image=[photo, 0], regions=[eyes, 0])
+    return graph, [[photo], [sky, ground], [rings, eyes], [dream], [graph.save(dream)]]
+
+
 def _zoom(nodes: dict[str, Any]) -> tuple[Graph, list[list[str]]]:
     graph = Graph(nodes)
     photo = graph.load("example.png")
@@ -123,6 +134,13 @@ EXAMPLES = (
         "**Guided dream**\n\nThe guide shows what should appear: its features are looked for "
         "everywhere in the picture. Here it is the face, cut out of the same picture.\n\n"
         "The objective names the layer that looks.",
+    ),
+    Example(
+        "regions_dream",
+        _regions,
+        "**Regions**\n\nOther objectives in other places of one dream: rings in the blue sky, eyes "
+        "everywhere else. Each Reverie Region is a mask and an objective; link them in a chain.\n\n"
+        "Where no mask is white, the objective of Reverie Dream is climbed. Soft masks blend.",
     ),
     Example(
         "zoom_to_video",

@@ -52,9 +52,12 @@ def as_graph(workflow: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
     graph = {}
     for node in nodes_of(workflow):
-        names = widgets(known[node["type"]]["input"])
+        described = known[node["type"]]["input"]
+        names = widgets(described)
         values = node.get("widgets_values", [])
-        inputs = {key: value for key, value in zip(names, values, strict=True) if key}
+        # A file that is older than a setting lacks it at the end; the page takes its default.
+        later = [described["optional"][name][1]["default"] for name in names[len(values) :]]
+        inputs = {key: value for key, value in zip(names, values + later, strict=True) if key}
         for one in node["inputs"]:
             if one["link"] is not None:
                 inputs[one["name"]] = links[one["link"]]

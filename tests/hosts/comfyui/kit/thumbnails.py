@@ -51,6 +51,18 @@ def _guided(graph: Graph) -> str:
     return graph.add("ReverieDream", image=[photo, 0], guide=[guide, 0], objective="gazes")
 
 
+def _regions(graph: Graph) -> str:
+    black = graph.add("SolidMask", value=0.0, width=WIDTH, height=HEIGHT)
+    white = graph.add("SolidMask", value=1.0, width=WIDTH, height=HEIGHT // 2)
+    upper = graph.add(
+        "MaskComposite", destination=[black, 0], source=[white, 0], x=0, y=0, operation="add"
+    )
+    region = graph.add("ReverieRegion", mask=[upper, 0], objective="rings")
+    photo = _sample(graph, "mountains")
+    linked = {"image": [photo, 0], "regions": [region, 0]}
+    return graph.add("ReverieDream", **linked, objective="eyes", preset="vivid")
+
+
 def _zoom(graph: Graph) -> str:
     photo = _sample(graph, "night", WIDTH // 2, HEIGHT // 2)
     recipe = graph.add("ReverieRecipe", edit=json.dumps({"octaves": 2, "steps": 4}))
@@ -66,6 +78,7 @@ DREAMS: dict[str, Callable[[Graph], str]] = {
     "simple_dream": _simple,
     "masked_dream": _masked,
     "guided_dream": _guided,
+    "regions_dream": _regions,
     "zoom_to_video": _zoom,
     "dream_after_sampler": _after_sampler,
 }
