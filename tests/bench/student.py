@@ -1,4 +1,4 @@
-"""How long a step takes with the embedded network and with its teacher: python tests/bench/student.py
+"""Times a step with the embedded network and with its teacher: python tests/bench/student.py
 
 Both take turns on one picture, in reverie's own engine, up to the layers that learned from each
 other; only ratios of one run are given. Random weights do for the teacher: what it has learned
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from networks import picture
-from race import race, ratio, spread
 from safetensors.torch import save_file
 
+from networks import picture
+from race import race, ratio, spread
 from reverie import Recipe
 from reverie.device import choose_device, own_grad_mode
 from reverie.engine.prepare import prepare

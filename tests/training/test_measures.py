@@ -63,7 +63,8 @@ def test_a_student_that_sees_each_channel_s_mean_explains_nothing(
             for name, value in seen.items()
         }
 
-    assert feature_match(dull, teacher, images) == pytest.approx(dict.fromkeys(FEATURES, 0.0), abs=1e-4)
+    nothing = dict.fromkeys(FEATURES, 0.0)
+    assert feature_match(dull, teacher, images) == pytest.approx(nothing, abs=1e-4)
 
 
 def test_a_student_with_the_teacher_s_gradient_has_cosine_1(

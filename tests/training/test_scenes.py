@@ -27,9 +27,7 @@ def test_noise_has_the_slope_that_was_asked_for() -> None:
     field = noise(256, np.random.default_rng(2), slope=1.5)
     power = np.abs(np.fft.rfft2(field)) ** 2
     frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256))
-    low, high = (
-        power[(frequency > f * 0.9) & (frequency < f * 1.1)].mean() for f in (0.05, 0.2)
-    )
+    low, high = (power[(frequency > f * 0.9) & (frequency < f * 1.1)].mean() for f in (0.05, 0.2))
     assert np.log(high / low) / np.log(0.2 / 0.05) == pytest.approx(-3, abs=0.3)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from reverie.networks.embedded import EmbeddedNetwork
 from reverie.training.dreams import Pool
-from reverie.training.matching import gradient_cosines
+from reverie.training.matching import Scale, feature_loss, gradient_cosines, read
 from reverie.training.train import Plan, Trainer
 
 if TYPE_CHECKING:
@@ -50,10 +51,24 @@ def test_the_student_comes_nearer_to_the_teacher(teacher: Teacher, scenes: Array
 
 
 def test_gradients_are_learned_from_too_if_so_planned(teacher: Teacher, scenes: Array) -> None:
-    (losses,) = trained(Trainer(plan(gradients=0.5), teacher, scenes, CPU), 1)
+    (losses,) = trained(Trainer(plan(follow=0.0), teacher, scenes, CPU), 1)
     assert 0 < losses["gradients"] < 2
     (losses,) = trained(Trainer(plan(), teacher, scenes, CPU), 1)
     assert "gradients" not in losses
+
+
+def test_a_dream_counts_by_what_it_excites() -> None:
+    network = EmbeddedNetwork().eval()
+    image = torch.randn((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    found = {name: read(network, name, carried) for name, carried in network.see(image).items()}
+    scale = Scale([{name: value + 1 for name, value in found.items()}])
+    losses = []
+    for strength in (1, 1000):
+        wanted = {name: strength * (value + 1) for name, value in found.items()}
+        losses.append(feature_loss(network, image, wanted, scale, lambda _, value: value))
+    usual, strong = losses
+    assert all(float(value.detach()) < 2 for value in strong.values())
+    assert all(float(usual[name].detach()) > 0 for name in usual)
 
 
 def test_training_goes_on_from_a_checkpoint(
@@ -69,7 +84,8 @@ def test_training_goes_on_from_a_checkpoint(
     assert np.array_equal(second.pool.pictures, first.pool.pictures)
     for name, value in first.average.state_dict().items():
         assert torch.equal(second.average.state_dict()[name], value), name
-    assert second.optimizer.state_dict()["state"].keys() == first.optimizer.state_dict()["state"].keys()
+    states = [each.optimizer.state_dict()["state"] for each in (first, second)]
+    assert states[0].keys() == states[1].keys()
     trained(second, 1)
 
 
@@ -105,7 +121,7 @@ def test_a_step_in_the_pool_climbs(teacher: Teacher, scenes: Array) -> None:
     assert (value(handful.image + pace * gradient) > before).all()
 
 
-def test_a_student_s_step_leaves_what_it_does_not_see(teacher: Teacher, scenes: Array) -> None:
+def test_a_student_s_step_leaves_what_it_does_not_see(scenes: Array) -> None:
     square = scenes[:, :144, :144]  # no room to shift
     pool = Pool(square, 2, np.random.default_rng(1))
     pictures = pool.pictures.copy()

@@ -49,8 +49,9 @@ WHEELS = {
 """Wheels on PyPI; CPython 3.11's, whatever Python this is."""
 
 _EMOJI = (
-    (0x1F300, 0x1F320), (0x1F330, 0x1F393), (0x1F3A0, 0x1F3F0), (0x1F400, 0x1F4A6), (0x1F5FB, 0x1F64F),
-    (0x1F680, 0x1F6A4), (0x1F90C, 0x1F9FF), (0x1FA70, 0x1FAFF), (0x2600, 0x2604), (0x26C4, 0x26C5),
+    (0x1F300, 0x1F320), (0x1F330, 0x1F393), (0x1F3A0, 0x1F3F0), (0x1F400, 0x1F4A6),
+    (0x1F5FB, 0x1F64F), (0x1F680, 0x1F6A4), (0x1F90C, 0x1F9FF), (0x1FA70, 0x1FAFF),
+    (0x2600, 0x2604), (0x26C4, 0x26C5),
 )  # fmt: skip
 """Animals, plants, food, faces, people, places and things."""
 _NO_THINGS = ("SQUARED", "SYMBOL FOR", "ARROW", "MODIFIER", "FLAG")
@@ -67,7 +68,10 @@ _CLIP_ART = (
 """Folders of Open Clip Art that hold things; the others are icons and signs."""
 _CC_BY_SA = ("Bridge", "Dragonfly", "analogpattern", "free_by", "greentock")
 """Photographs of the same package that ask for share alike: left out."""
-_TRAINED = ("brick.png", "camera.png", "cell.png", "clock_motion.png", "coins.png", "grass.png", "ihc.png", "moon.png", "retina.jpg", "rocket.jpg")  # fmt: skip
+_TRAINED = (
+    "brick.png", "camera.png", "cell.png", "clock_motion.png", "coins.png", "grass.png", "ihc.png",
+    "moon.png", "retina.jpg", "rocket.jpg",
+)  # fmt: skip
 HELD_OUT = ("astronaut.png", "chelsea.png", "coffee.png", "gravel.png", "hubble_deep_field.jpg")
 """Of scikit-image; the Chinese palace of scikit-learn is held out, too."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -97,9 +97,7 @@ def measured(
 def _dream(picture: Image.Image, network: str, layer: str, **settings: Any) -> Image.Image:
     objective = settings.pop("objective", f'layer("{layer}")')
     recipe = reverie.Recipe(network=network, objective=objective, **settings)
-    dreamed = reverie.dream(picture, recipe)
-    assert isinstance(dreamed, Image.Image)
-    return dreamed
+    return cast("Image.Image", reverie.dream(picture, recipe))
 
 
 def _change(picture: Array, network: str, layer: str) -> Array:

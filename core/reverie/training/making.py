@@ -1,7 +1,8 @@
 """How the embedded network is made: `python -m reverie.training all FOLDER --teacher FILE`.
 
 Steps, each of which can be run alone: gather (fetch what scenes are made of), scenes (compose
-them), train, measure, export. `all` does what is not done yet.
+them), train, measure, export, look (contact sheets beside the teacher's, and what they measure).
+`all` does what is not done yet.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import distributed
 from torch import multiprocessing as processes
 
 from reverie.networks.embedded import WEIGHTS
-from reverie.training import ingredients, measures
+from reverie.training import ingredients, looks, measures
 from reverie.training.export import averaged, export, features_of
 from reverie.training.scenes import compose
 from reverie.training.teacher import Teacher
@@ -35,7 +36,7 @@ EVERY = 1000
 def main() -> None:
     """Run one step, or all."""
     parser = argparse.ArgumentParser(prog="python -m reverie.training", description=__doc__)
-    parser.add_argument("step", choices=("all", "gather", "scenes", "train", "measure", "export"))
+    parser.add_argument("step", choices=("all", *STEPS))
     parser.add_argument("folder", type=Path, help="where everything is kept")
     parser.add_argument("--teacher", type=Path, help="weights of torchvision's squeezenet1_0")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="what export writes")
@@ -47,8 +48,7 @@ def main() -> None:
         default = 120.0 if field.name == "minutes" else field.default
         parser.add_argument(f"--{field.name}", type=kind, default=default)
     options = parser.parse_args()
-    steps = {"gather": gather, "scenes": scenes, "train": train, "measure": measure, "export": ship}
-    for name, run in steps.items():
+    for name, run in STEPS.items():
         if options.step in {name, "all"}:
             run(options)
 
@@ -132,6 +132,33 @@ def ship(options: argparse.Namespace) -> None:
     """Write the network as it ships."""
     moved = export(options.folder / "network.pt", options.output)
     _say(options, written=str(options.output), rounding={k: round(v, 5) for k, v in moved.items()})
+
+
+def look(options: argparse.Namespace) -> None:
+    """Write contact sheets of the network that was exported, and measure its dreams."""
+    pictures = ingredients.load(options.folder / "ingredients").held_out
+    student = f"embedded:{options.output.absolute()}"
+    teacher = f"squeezenet1_0:{options.teacher.absolute()}"
+    looks.sheets(pictures, student, teacher, options.folder / "sheets")
+    judge = Teacher(options.teacher)
+    names = {name: name for name in looks.TEACHERS}
+    for network, layers in ((student, names), (teacher, looks.TEACHERS)):
+        found = looks.measured(pictures, network, layers, judge)
+        said = {
+            layer: {name: round(value, 2) for name, value in values.items()}
+            for layer, values in found.items()
+        }
+        _say(options, dreams_of=network.partition(":")[0], **said)
+
+
+STEPS = {
+    "gather": gather,
+    "scenes": scenes,
+    "train": train,
+    "measure": measure,
+    "export": ship,
+    "look": look,
+}
 
 
 def _say(options: argparse.Namespace, **words: Any) -> None:

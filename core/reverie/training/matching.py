@@ -61,14 +61,18 @@ def feature_loss(
     scale: Scale,
     thin: Callable[[str, Tensor], Tensor],
 ) -> dict[str, Tensor]:
-    """The mean squared difference of each layer's leaky features, over each channel's variance."""
+    """The mean squared difference of each layer's leaky features, over each channel's variance.
+
+    A picture that excites a layer more than scenes do counts by what it excites: else dreams, in
+    which features are many times as strong, would rule.
+    """
     losses = {}
     for name, carried in student.see(image).items():
         found = read(student, name, thin(name, carried))
-        apart = (leaky(found) - leaky(thin(name, wanted[name]))) / scale.deviation[name].view(
-            1, -1, 1, 1
-        )
-        losses[name] = apart.square().mean()
+        right, deviation = leaky(thin(name, wanted[name])), scale.deviation[name].view(1, -1, 1, 1)
+        apart = ((leaky(found) - right) / deviation).square().mean((1, 2, 3))
+        strength = ((right - scale.mean[name].view(1, -1, 1, 1)) / deviation).square()
+        losses[name] = (apart / strength.mean((1, 2, 3)).clamp_min(1)).mean()
     return losses
 
 

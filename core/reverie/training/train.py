@@ -44,13 +44,15 @@ class Plan:
     """In each batch of each process."""
     dreams: int = 5
     """In each batch of each process."""
-    rate: float = 4e-3
+    rate: float = 5e-3
     """AdamW's learning rate, after a short ramp."""
     hold: float = 0.3
     """Share of the time before the rate falls, as a cosine, to a hundredth."""
-    freeze: float = 0.7
+    freeze: float = 0.5
     """Share of the time after which BatchNorm keeps its statistics."""
-    gradients: float = 0.0
+    follow: float = 0.5
+    """Share of the time after which the student's gradients follow the teacher's, too."""
+    gradients: float = 1.0
     """Weight of the cosines between the gradients of student and teacher."""
     pool: int = 2000
     """Pictures that each process dreams on."""
@@ -186,7 +188,7 @@ class Trainer:
         with self._mixed():
             losses = feature_loss(self.student, self._noisy(seen), wanted, self.scale, thin)
         own = self._own_gradient(handful) if self._needs_own() else None
-        if own is not None and self.plan.gradients:
+        if own is not None and self._follows():
             inside = slice(_BORDER, -_BORDER)
             cosines = gradient_cosines(
                 own[:, :, inside, inside], students(climbed)[:, :, inside, inside]
@@ -197,8 +199,11 @@ class Trainer:
         self.pool.put_back(handful, gradient, is_students=is_students)
         return losses
 
+    def _follows(self) -> bool:
+        return self.plan.gradients > 0 and self.done >= self.plan.follow
+
     def _needs_own(self) -> bool:
-        return self.step % 2 == 0 or self.plan.gradients > 0
+        return self.step % 2 == 0 or self._follows()
 
     def _dreamed(self) -> tuple[Handful, Tensor, dict[str, Tensor]]:
         """Pictures of the pool, where the teacher would climb on them, and what it sees."""
@@ -219,7 +224,7 @@ class Trainer:
         with self._mixed():
             features = read(self.student, layer, self.student.see(image)[layer])
         value = handful.climb.value(features).sum()
-        (gradient,) = torch.autograd.grad(value, image, create_graph=self.plan.gradients > 0)
+        (gradient,) = torch.autograd.grad(value, image, create_graph=self._follows())
         self.student.train(was_training)
         return gradient
 
