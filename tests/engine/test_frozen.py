@@ -23,6 +23,7 @@ from reverie.engine.operations import Convolution, Segment
 from reverie.grammar import parse_objective
 from reverie.networks import zoo
 from reverie.networks.loading import LoadedNetwork, load_network
+from reverie.networks.pooling import EnergyPool2d
 from reverie.objectives import Objective, channel, layer, total_variation
 from reverie.plugins import registry
 
@@ -304,6 +305,33 @@ def test_only_what_is_unknown_is_left_to_autograd() -> None:
     assert kinds.count(Convolution) == 4
 
 
+@pytest.mark.parametrize(("kernel", "padding"), [(4, 1), (2, 0), (3, 1)])
+@pytest.mark.parametrize("size", [(45, 52), (20, 21)])
+def test_a_pool_of_energy_is_an_operation(
+    kernel: int, padding: int, size: tuple[int, int]
+) -> None:
+    pool = EnergyPool2d(kernel, 2, padding)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), pool, nn.Conv2d(8, 4, 1))
+    assert same_gradient(module, "3", size) < 1e-5
+    network = loaded(module)
+    image = smooth_noise(*size)
+    exact = by_autograd(network, layer("3"), image, torch.float32)
+    for precision in ("mixed", "bf16"):
+        assert cosine(by_engine(network, layer("3"), image, precision)[1], exact) > 0.99
+    frozen = freeze(network.prepare(["3"], CPU, torch.float32), torch.float32)
+    assert frozen is not None
+    assert not any(isinstance(operation, Segment) for operation in frozen.operations)
+
+
+def test_a_pool_of_energy_gives_the_root_of_the_mean_square() -> None:
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    found = EnergyPool2d(2, 2, 0, quiet=0.5)(image)
+    assert float(found[0, 0, 0, 0]) == pytest.approx(((0 + 1 + 16 + 25) / 4 + 0.5) ** 0.5)
+    assert float(EnergyPool2d(quiet=0.0)(torch.full((1, 1, 6, 6), -3.0)).min()) == 3
+    image = image.double().requires_grad_()
+    assert torch.autograd.gradcheck(EnergyPool2d(), image)
+
+
 @pytest.mark.parametrize(
     "name", ["alexnet", "densenet121", "googlenet", "inception_v3", "resnet18", "squeezenet1_1"]
 )
@@ -357,4 +385,4 @@ def test_a_channel_behind_the_layer_asked_for_is_not_run() -> None:
     frozen = freeze(network.prepare(channel("rings", 3).layers, CPU, torch.float32), torch.float32)
     assert frozen is not None
     convolutions = [o for o in frozen.operations if isinstance(o, Convolution)]
-    assert len(convolutions) == 5 + 3
+    assert len(convolutions) == 13, "up to this layer's, and nothing of the deeper ones"

@@ -362,6 +362,41 @@ class AvgPool(Operation):
             gradients.put(self.inputs[0], spread)
 
 
+class EnergyPool(Operation):
+    """The root of the mean square of each window; see `EnergyPool2d`."""
+
+    def __init__(
+        self, inputs: Sequence[Slot], outputs: Sequence[Slot], window: Window, quiet: float
+    ) -> None:
+        super().__init__(inputs, outputs)
+        self.window = window
+        self.quiet = quiet
+
+    def forward(self, values: dict[Slot, Any], kernels: Kernels) -> tuple[Tensor, Tensor]:
+        """Pool, and keep what went in and what came out."""
+        image = dense(values[self.inputs[0]])
+        mean = kernels.avg_pool(image * image, self.window, count_include_pad=False)
+        result = mean.add_(self.quiet).sqrt_()
+        values[self.outputs[0]] = result
+        return image, result
+
+    def backward(
+        self, gradients: Gradients, kept: tuple[Tensor, Tensor], kernels: Kernels
+    ) -> None:
+        """The slope is x over the root and the number of values in the window."""
+        gradient = gradients.take(self.outputs[0])
+        if gradient is not None:
+            image, result = kept
+            height, width = image.shape[2:]
+            spread = kernels.avg_pool_backward(
+                (dense(gradient) / result).to(gradient.dtype),
+                self.window,
+                (height, width),
+                count_include_pad=False,
+            )
+            gradients.put(self.inputs[0], spread.mul_(image))
+
+
 class Concat(Operation):
     """Values one after the other along the channels.
 

@@ -17,6 +17,7 @@ from reverie.engine.operations import (
     AvgPool,
     Concat,
     Convolution,
+    EnergyPool,
     Gate,
     MaxPool,
     Operation,
@@ -29,6 +30,7 @@ from reverie.engine.operations import (
     changes_in_place,
     pair,
 )
+from reverie.networks.pooling import EnergyPool2d
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -83,6 +85,9 @@ class _Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__()
         self.outputs: dict[str, fx.Node] = {}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, EnergyPool2d) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
         self,
@@ -214,6 +219,9 @@ def _operation_of(part: nn.Module, ends: _Ends, back: torch.dtype) -> Operation 
     if kind in {nn.MaxPool2d, nn.AvgPool2d}:
         given = {name: getattr(part, name, None) for name in (*_MAX_POOL, *_AVG_POOL)}
         return _pool(ends, given, is_max=kind is nn.MaxPool2d)
+    if isinstance(part, EnergyPool2d) and kind is EnergyPool2d:
+        window = Window(pair(part.kernel_size), pair(part.stride), pair(part.padding))
+        return EnergyPool(*ends, window, part.quiet)
     simple = {nn.ReLU: Relu, nn.SiLU: Silu}.get(kind)
     return None if simple is None else simple(*ends)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import distributed
-from torch import multiprocessing as processes
+from torch.multiprocessing.spawn import spawn
 
 from reverie.networks.embedded import WEIGHTS
 from reverie.training import ingredients, looks, measures
@@ -64,7 +65,7 @@ def scenes(options: argparse.Namespace) -> None:
     if not file.exists():
         things = ingredients.load(options.folder / "ingredients")
         np.save(
-            file, compose(things, SCENES, SIZE, options.seed, torch.multiprocessing.cpu_count())
+            file, compose(things, SCENES, SIZE, options.seed, os.cpu_count() or 1)
         )
 
 
@@ -73,7 +74,7 @@ def train(options: argparse.Namespace) -> None:
     if options.processes == 1:
         _train(0, options)
     else:
-        processes.spawn(_train, (options,), options.processes)  # type: ignore[no-untyped-call]
+        spawn(_train, (options,), options.processes)  # type: ignore[no-untyped-call]
 
 
 def _train(rank: int, options: argparse.Namespace) -> None:

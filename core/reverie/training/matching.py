@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from reverie.networks.embedded import EmbeddedNetwork
     from reverie.training.motifs import Random
 
-_LEAK = 0.1
+_LEAK = 0.05
 """Of what lies below a ReLU: silent features say how far from firing they are."""
 
 
 class Scale:
-    """How strong each of the teacher's channels is; a channel counts by its own deviation."""
+    """How strong each of the teacher's channels is, and so how much it counts."""
 
     def __init__(self, batches: list[Mapping[str, Tensor]]) -> None:
         """Measure it on what the teacher saw in some batches of scenes."""
@@ -32,12 +32,13 @@ class Scale:
             seen = [leaky(inner(name, batch[name])).transpose(0, 1).flatten(1) for batch in batches]
             values = torch.cat(seen, dim=1)
             self.mean[name] = values.mean(1)
-            # A share of the layer's own deviation: near-silent channels must not rule the loss.
-            self.deviation[name] = values.std(1) + 0.1 * values.std()
+            # Between counting alike and by their strength: in a dream of the layer, strong ones rule.
+            deviation = values.std(1) + 0.1 * values.std()
+            self.deviation[name] = (deviation * deviation.square().mean().sqrt()).sqrt()
 
 
 def leaky(features: Tensor) -> Tensor:
-    """Keep a tenth of what a ReLU would silence."""
+    """Keep a little of what a ReLU would silence."""
     return functional.leaky_relu(features.float(), _LEAK)
 
 
@@ -61,8 +62,10 @@ def feature_loss(
     scale: Scale,
     thin: Callable[[str, Tensor], Tensor],
 ) -> dict[str, Tensor]:
-    """The mean squared difference of each layer's leaky features, over each channel's variance.
+    """The mean squared difference of each layer's leaky features, in units of their variance.
 
+    Where the teacher fires the student is taken as it is before its ReLU, so that one which is
+    silent there learns as fast as one that fires too little.
     A picture that excites a layer more than scenes do counts by what it excites: else dreams, in
     which features are many times as strong, would rule.
     """
@@ -70,7 +73,8 @@ def feature_loss(
     for name, carried in student.see(image).items():
         found = read(student, name, thin(name, carried))
         right, deviation = leaky(thin(name, wanted[name])), scale.deviation[name].view(1, -1, 1, 1)
-        apart = ((leaky(found) - right) / deviation).square().mean((1, 2, 3))
+        given = torch.where(right > 0, found.float(), leaky(found))
+        apart = ((given - right) / deviation).square().mean((1, 2, 3))
         strength = ((right - scale.mean[name].view(1, -1, 1, 1)) / deviation).square()
         losses[name] = (apart / strength.mean((1, 2, 3)).clamp_min(1)).mean()
     return losses

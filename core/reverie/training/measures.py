@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +47,7 @@ def feature_match(
     cells = dict.fromkeys(FEATURES, 0)
     total = {name: torch.zeros(count) for name, count in FEATURES.items()}
     squares = {name: torch.zeros(count) for name, count in FEATURES.items()}
-    for batch in images.split(_BATCH):
+    for batch in torch.split(images, _BATCH):
         wanted, found = teacher(batch), student(students(batch))
         for name in FEATURES:
             right = functional.relu(inner(name, wanted[name])).transpose(0, 1).flatten(1)
@@ -68,9 +69,9 @@ def gradient_match(
     matches = {}
     for name in FEATURES:
         pairs = []
-        for batch in images.split(_BATCH):
-            wanted = _gradient(lambda x, n=name: teacher(x, upto=n)[n].relu(), batch)
-            found = _gradient(lambda x, n=name: student(x)[n], students(batch))
+        for batch in torch.split(images, _BATCH):
+            wanted = _gradient(partial(_of_teacher, teacher, name), batch)
+            found = _gradient(partial(_of_student, student, name), students(batch))
             inside = slice(_BORDER, -_BORDER)
             pair = gradient_cosines(
                 found[:, :, inside, inside], students(wanted)[:, :, inside, inside]
@@ -79,6 +80,16 @@ def gradient_match(
         full, low = torch.cat(pairs, dim=1).mean(1).tolist()
         matches[name] = (full, low)
     return matches
+
+
+def _of_teacher(teacher: Teacher, name: str, image: Tensor) -> Tensor:
+    return functional.relu(teacher(image, upto=name)[name])
+
+
+def _of_student(
+    student: Callable[[Tensor], Mapping[str, Tensor]], name: str, image: Tensor
+) -> Tensor:
+    return student(image)[name]
 
 
 def _gradient(see: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:

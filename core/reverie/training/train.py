@@ -101,7 +101,8 @@ class Trainer:
                 reader = network.get_submodule(name).get_submodule("0")
                 reader.get_parameter("weight").mul_(2 * deviation.view(-1, 1, 1, 1).cpu())
                 reader.get_parameter("bias").copy_(self.scale.mean[name])
-        return network.to(self.device, memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)
+        return network.to(self.device)
 
     @torch.no_grad()
     def _measured(self) -> Scale:
@@ -162,7 +163,7 @@ class Trainer:
             values = [value for name, value in losses.items() if name != "gradients"]
             loss = torch.stack(values).mean() + plan.gradients * losses.get("gradients", 0)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             self.done = self._agree((time.monotonic() - started) / 60 / plan.minutes)
             nn.utils.clip_grad_norm_(parameters, 1.0)
             self.optimizer.step()
@@ -247,7 +248,7 @@ class Trainer:
         distributed.all_reduce(together)
         together /= self.ranks
         sizes = [value.numel() for value in gradients]
-        for value, mean in zip(gradients, together[:-1].split(sizes), strict=True):
+        for value, mean in zip(gradients, torch.split(together[:-1], sizes), strict=True):
             value.copy_(mean.view_as(value))
         if self.step % 50 == 0:
             for statistic in self.student.buffers():

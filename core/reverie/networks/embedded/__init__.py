@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from reverie.networks.pooling import EnergyPool2d
 from reverie.networks.weights import load_weights
 from reverie.types import Network
 
@@ -38,9 +39,6 @@ FEATURES = {
 }
 """The layers, from the lowest to the deepest, and how many channels each has."""
 
-_QUIET = 0.01
-"""Added to squares before their root is taken, which has no slope at 0."""
-
 
 class EmbeddedNetwork(nn.Module):
     """Seven layers, from brush strokes to creatures, each named by what it dreams.
@@ -57,7 +55,7 @@ class EmbeddedNetwork(nn.Module):
                 BatchNorm there.
         """
         super().__init__()
-        begin = nn.Sequential(_conv(3, 32, norm, size=6, stride=2), _Energy(), _conv(32, 96, norm))
+        begin = nn.Sequential(_conv(3, 32, norm, size=6, stride=2), EnergyPool2d(), _conv(32, 96, norm))
         self.trunk = nn.ModuleList(
             [
                 nn.Sequential(begin, _Step(96, 32, norm), _Mix(96, 128, norm)),
@@ -107,7 +105,8 @@ class _Step(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        return image + self.change(image)
+        changed: Tensor = image + self.change(image)
+        return changed
 
 
 class _Mix(nn.Module):
@@ -119,7 +118,8 @@ class _Mix(nn.Module):
         self.change = nn.Sequential(_conv(channels, wide, norm, size=1), back)
 
     def forward(self, image: Tensor) -> Tensor:
-        return image + self.change(image)
+        changed: Tensor = image + self.change(image)
+        return changed
 
 
 class _Halve(nn.Module):
@@ -128,26 +128,12 @@ class _Halve(nn.Module):
     def __init__(self, channels: int, neurons: int, channels_out: int, norm: Norm) -> None:
         super().__init__()
         self.mean = _pool()
-        self.energy = nn.Sequential(_conv(channels, neurons, norm, size=1), _Energy())
+        self.energy = nn.Sequential(_conv(channels, neurons, norm, size=1), EnergyPool2d())
         self.join = _conv(channels + neurons, channels_out, norm, size=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.join(torch.cat([self.mean(image), self.energy(image)], dim=1))
-
-
-class _Energy(nn.Module):
-    """The root of the mean square: near to a maximum, and smooth.
-
-    Henaff, Simoncelli 2016, "Geodesics of learned representations", pools so to be rid of the
-    artefacts that strided maxima leave in synthesised pictures.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mean = _pool()
-
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.sqrt(self.mean(torch.square(image)) + _QUIET)
+        halved: Tensor = self.join(torch.cat([self.mean(image), self.energy(image)], dim=1))
+        return halved
 
 
 def _conv(
