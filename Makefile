@@ -2,6 +2,7 @@
 # make test    set up with the test extras, run everything that CI runs
 # make bench   compare a step with the classic loop's; make gallery  the README's pictures, anew
 #              BENCH="--lucent DIR" adds a peer; tests/bench/steps.py --help says what else
+# make network TEACHER=FILE   the embedded network, anew: two hours on two cores; FILE is SqueezeNet 1.0's weights
 # make test-ray  install Ray too (about 250 MB), and run the tests that need it (minutes)
 # make test-gimp the filter in a real GIMP 3: this machine's, or one in a Debian 13 root (a minute to make)
 # make test-comfyui COMFYUI=DIR   the nodes in a real ComfyUI and, where there is Chromium, in its page
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: dream test test-ray test-gimp test-comfyui check bench gallery clean
+.PHONY: dream test test-ray test-gimp test-comfyui check bench gallery network clean
 
 dream: $(VENV)/.installed
 	@# Replace only what reverie itself has written.
@@ -45,6 +46,10 @@ bench: $(VENV)/.installed-tests
 gallery: $(VENV)/.installed-tests
 	$(BIN)/python -m pip install --quiet --editable ".[gallery]"
 	$(BIN)/python tests/gallery/build.py docs/gallery
+
+network: $(VENV)/.installed
+	@test -n "$(TEACHER)" || (echo "Say where the teacher's weights are: make network TEACHER=FILE"; exit 2)
+	$(BIN)/python -m reverie.training all $(or $(FOLDER),build/network) --teacher "$(TEACHER)" --processes 2
 
 $(VENV)/.installed: pyproject.toml core/reverie/engine/kernels/kernels.c
 	$(PYTHON) -m venv $(VENV)

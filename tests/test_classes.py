@@ -88,9 +88,15 @@ def test_other_weights_have_other_classes_without_words() -> None:
 
 
 def test_what_does_not_classify_says_so() -> None:
-    with pytest.raises(NetworkError, match="'embedded' has no classes; choose a classifier"):
-        logit("tabby").fit(load_network("embedded"))
+    with pytest.raises(NetworkError, match="'small' has no classes; choose a classifier"):
+        logit("tabby").fit(classifier(words=None))
     assert logit(2).fit(classifier(words=None, head="3")).layers == {"3"}
+
+
+def test_the_embedded_network_has_the_classes_of_its_teacher() -> None:
+    network = load_network("embedded")
+    assert logit("Bald Eagle").fit(network).layers == {network.head.name}
+    assert network.words[22] == "bald eagle"
 
 
 def test_logits_combine_with_other_terms() -> None:

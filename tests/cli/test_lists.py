@@ -94,7 +94,7 @@ def test_the_layers_of_a_network_are_shown(cli: CommandLine) -> None:
     assert answer.code == 0
     rows = {line.split()[0]: line.split() for line in answer.out.splitlines() if line}
     assert rows["layer"][-4:] == ["px", "receptive", "field", "px"]
-    assert rows["eyes"] == ["eyes", "Sequential", "384", "8", "104"]
+    assert rows["eyes"] == ["eyes", "Sequential", "384", "8", "88"]
     assert rows["creatures"][1] == "(default)"
 
 
@@ -110,9 +110,14 @@ def test_the_words_of_a_classifier_are_listed_without_its_weights(cli: CommandLi
     assert len(cli("networks", "words", "squeezenet1_0").out.splitlines()) == 1001
 
 
-def test_words_that_are_not_there_are_told(cli: CommandLine) -> None:
+def test_words_that_are_not_there_are_told(
+    cli: CommandLine, plug: Callable[[str, object], None]
+) -> None:
     assert "did you mean 'tabby'" in cli("networks", "words", "googlenet", "tabyb").sentence
-    assert "'embedded' has no words" in cli("networks", "words", "embedded").sentence
+    assert "did you mean 'bald eagle'" in cli("networks", "words", "embedded", "bald eagel").sentence
+    wordless = Network(name="wordless", summary="Shapes.", load=lambda _: None)  # type: ignore[arg-type, return-value]
+    plug("somebodys", one("reverie_networks", wordless))
+    assert "'wordless' has no words" in cli("networks", "words", "wordless").sentence
     assert "did you mean 'googlenet'" in cli("networks", "words", "googelnet").sentence
 
 

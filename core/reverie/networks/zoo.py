@@ -124,7 +124,7 @@ def networks() -> Iterator[Network]:
                 default_layer=_last_of_block(name, layer, aliases),
                 aliases=aliases,
                 window=_WINDOW.get(name),
-                words=partial(_words, name),
+                words=partial(class_words, name),
                 source="https://github.com/pytorch/vision",
                 license="BSD-3-Clause; weights trained on ImageNet",
             )
@@ -162,7 +162,8 @@ def _weights(name: str) -> WeightsSource:
     return WeightsSource.from_url(get_model_weights(name).DEFAULT.url)
 
 
-def _words(name: str) -> Sequence[str]:
+def class_words(name: str) -> Sequence[str]:
+    """Give the words of the classes that a network of torchvision knows, without a download."""
     import_torchvision()
     from torchvision.models import get_model_weights
 

@@ -27,6 +27,19 @@ TEACHERS = {
 """Layers of torchvision's SqueezeNet 1.0 that layers of the student learned from."""
 PICTURES = ("astronaut", "chelsea", "china", "gravel", "sky", "night")
 """Held-out: a face, an animal, buildings, a texture, a sky and the dark."""
+MOTIFS = (
+    'channel("creatures", 219)',
+    'channel("creatures", 314)',
+    'channel("creatures", 90)',
+    'channel("creatures", 81)',
+    'logit("bald eagle")',
+    'logit("castle")',
+    'logit("strawberry")',
+    'logit("peacock")',
+)
+"""Of the student: what single channels and classes dream."""
+_MOTIF, _ROW = 220, 4
+"""px of the square of a motif; motifs in a row."""
 _WIDTH = 400
 """px of each picture of a sheet."""
 _LABEL = 18
@@ -64,12 +77,28 @@ def sheet(picture: Array, student: str, teacher: str, layers: tuple[str, ...]) -
     return whole
 
 
+def motifs(picture: Array, network: str) -> Image.Image:
+    """Dream each of `MOTIFS` into the same picture, in rows of four; a label over each."""
+    small = Image.fromarray(picture).resize((_MOTIF, _MOTIF), Image.Resampling.LANCZOS)
+    rows = -(-len(MOTIFS) // _ROW)
+    whole = Image.new("RGB", (_ROW * _MOTIF, rows * (_MOTIF + _LABEL)), "white")
+    for number, objective in enumerate(MOTIFS):
+        row, column = divmod(number, _ROW)
+        left, top = column * _MOTIF, row * (_MOTIF + _LABEL)
+        dreamed = _dream(small, network, "", objective=objective, octaves=3, steps=16)
+        whole.paste(dreamed, (left, top + _LABEL))
+        ImageDraw.Draw(whole).text((left + 4, top + 3), objective, "black")
+    return whole
+
+
 def sheets(pictures: Mapping[str, Array], student: str, teacher: str, folder: Path) -> None:
-    """Write a contact sheet of each of `PICTURES` as a small JPEG."""
+    """Write a contact sheet of each of `PICTURES`, and one of motifs, as small JPEGs."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
         made = sheet(pictures[name], student, teacher, ("eyes", "gazes", "creatures"))
         made.save(folder / f"{name}.jpg", quality=_QUALITY, optimize=True)
+    made = motifs(pictures["sky"], student)
+    made.save(folder / "motifs.jpg", quality=_QUALITY, optimize=True)
 
 
 def measured(

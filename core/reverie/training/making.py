@@ -64,9 +64,7 @@ def scenes(options: argparse.Namespace) -> None:
     file = options.folder / "scenes.npy"
     if not file.exists():
         things = ingredients.load(options.folder / "ingredients")
-        np.save(
-            file, compose(things, SCENES, SIZE, options.seed, os.cpu_count() or 1)
-        )
+        np.save(file, compose(things, SCENES, SIZE, options.seed, os.cpu_count() or 1))
 
 
 def train(options: argparse.Namespace) -> None:

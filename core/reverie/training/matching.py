@@ -32,7 +32,7 @@ class Scale:
             seen = [leaky(inner(name, batch[name])).transpose(0, 1).flatten(1) for batch in batches]
             values = torch.cat(seen, dim=1)
             self.mean[name] = values.mean(1)
-            # Between counting alike and by their strength: in a dream of the layer, strong ones rule.
+            # Between counting alike and by their strength: strong ones rule dreams of a layer.
             deviation = values.std(1) + 0.1 * values.std()
             self.deviation[name] = (deviation * deviation.square().mean().sqrt()).sqrt()
 

@@ -112,7 +112,7 @@ def _nearest(x: Array, y: Array, random: Random, count: int, loose: float) -> tu
     """Distance to the nearest and second nearest of scattered points, and which one is nearest."""
     side = int(np.sqrt(count)) + 1
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2)
-    points: Array = grid + 0.5 + (random.random(points.shape) - 0.5) * loose
+    points = grid + 0.5 + (random.random(grid.shape) - 0.5) * loose
     points = (points / side * 2 - 1) * 1.25
     distances = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])
     two = np.partition(distances, 1, -1)

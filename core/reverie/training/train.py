@@ -1,8 +1,8 @@
 """Trains the embedded network: its features follow the teacher's on scenes and on dreams.
 
 Feature distillation (Romero et al. 2015, "FitNets"; here at seven depths at once), on-policy:
-part of each batch are dreams of teacher and student (see dreams.py). At the end the student's
-gradients may follow the teacher's, too (Czarnecki et al. 2017, "Sobolev training").
+part of each batch are dreams of teacher and student (see dreams.py). In the second half the
+student's gradients follow the teacher's, too (Czarnecki et al. 2017, "Sobolev training").
 """
 
 from __future__ import annotations

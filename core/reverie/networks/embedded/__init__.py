@@ -8,6 +8,7 @@ this folder is its card; `reverie.training` is how it was made.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from reverie.networks.pooling import EnergyPool2d
 from reverie.networks.weights import load_weights
+from reverie.networks.zoo import class_words
 from reverie.types import Network
 
 if TYPE_CHECKING:
@@ -167,6 +169,8 @@ def load(weights: Path | None = None) -> nn.Module:
 NETWORK = Network(
     name="embedded",
     summary="Ships with reverie and needs no download: eyes and many-eyed creatures. 4 MB.",
+    head="things.0",
+    words=partial(class_words, "squeezenet1_0"),
     load=load,
     default_layer="creatures",
     source="Trained for reverie; teacher: SqueezeNet 1.0 (BSD).",
