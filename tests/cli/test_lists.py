@@ -114,7 +114,9 @@ def test_words_that_are_not_there_are_told(
     cli: CommandLine, plug: Callable[[str, object], None]
 ) -> None:
     assert "did you mean 'tabby'" in cli("networks", "words", "googlenet", "tabyb").sentence
-    assert "did you mean 'bald eagle'" in cli("networks", "words", "embedded", "bald eagel").sentence
+    assert (
+        "did you mean 'bald eagle'" in cli("networks", "words", "embedded", "bald eagel").sentence
+    )
     wordless = Network(name="wordless", summary="Shapes.", load=lambda _: None)  # type: ignore[arg-type, return-value]
     plug("somebodys", one("reverie_networks", wordless))
     assert "'wordless' has no words" in cli("networks", "words", "wordless").sentence

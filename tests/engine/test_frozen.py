@@ -307,9 +307,7 @@ def test_only_what_is_unknown_is_left_to_autograd() -> None:
 
 @pytest.mark.parametrize(("kernel", "padding"), [(4, 1), (2, 0), (3, 1)])
 @pytest.mark.parametrize("size", [(45, 52), (20, 21)])
-def test_a_pool_of_energy_is_an_operation(
-    kernel: int, padding: int, size: tuple[int, int]
-) -> None:
+def test_a_pool_of_energy_is_an_operation(kernel: int, padding: int, size: tuple[int, int]) -> None:
     pool = EnergyPool2d(kernel, 2, padding)
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), pool, nn.Conv2d(8, 4, 1))
     assert same_gradient(module, "3", size) < 1e-5

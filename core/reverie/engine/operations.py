@@ -380,9 +380,7 @@ class EnergyPool(Operation):
         values[self.outputs[0]] = result
         return image, result
 
-    def backward(
-        self, gradients: Gradients, kept: tuple[Tensor, Tensor], kernels: Kernels
-    ) -> None:
+    def backward(self, gradients: Gradients, kept: tuple[Tensor, Tensor], kernels: Kernels) -> None:
         """The slope is x over the root and the number of values in the window."""
         gradient = gradients.take(self.outputs[0])
         if gradient is not None:

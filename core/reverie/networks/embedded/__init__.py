@@ -57,7 +57,9 @@ class EmbeddedNetwork(nn.Module):
                 BatchNorm there.
         """
         super().__init__()
-        begin = nn.Sequential(_conv(3, 32, norm, size=6, stride=2), EnergyPool2d(), _conv(32, 96, norm))
+        begin = nn.Sequential(
+            _conv(3, 32, norm, size=6, stride=2), EnergyPool2d(), _conv(32, 96, norm)
+        )
         self.trunk = nn.ModuleList(
             [
                 nn.Sequential(begin, _Step(96, 32, norm), _Mix(96, 128, norm)),
