@@ -75,8 +75,8 @@ def dream(image: Image.Image, recipe: reverie.Recipe, mask: Array | None = None)
 
 def layers(image: Image.Image) -> Image.Image:
     """What each layer of the embedded network dreams of the same corner."""
-    corner = image.crop((0, 240, 400, 640))
-    names = ("outlines", "rings", "eyes", "gazes", "creatures")
+    corner = image.crop((0, 240, 400, 640)).resize((320, 320), Image.Resampling.LANCZOS)
+    names = ("strokes", "outlines", "rings", "eyes", "gazes", "creatures")
     tiles = [reverie.dream(corner, reverie.Recipe(objective=name)) for name in names]
     return fitted(Image.fromarray(np.hstack([np.asarray(tile) for tile in [corner, *tiles]])))
 

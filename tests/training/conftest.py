@@ -32,17 +32,18 @@ def scenes(ingredients: Ingredients) -> Array:
 
 
 @pytest.fixture(scope="session")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
+def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SqueezeNet that has learned nothing, which is as good for all that is asked here."""
-    return Teacher(_weights(tmp_path_factory.mktemp("teacher")))
-
-
-def _weights(folder: Path) -> Path:
     from torchvision.models import squeezenet1_0
 
     with torch.random.fork_rng():
         torch.manual_seed(3)
         network = squeezenet1_0(weights=None)
-    file = folder / "squeezenet.safetensors"
+    file = tmp_path_factory.mktemp("teacher") / "squeezenet.safetensors"
     save_file(network.state_dict(), file)
     return file
+
+
+@pytest.fixture(scope="session")
+def teacher(teacher_file: Path) -> Teacher:
+    return Teacher(teacher_file)
