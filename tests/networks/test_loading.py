@@ -73,12 +73,12 @@ def test_nothing_behind_the_deepest_layer_runs(picture: torch.Tensor) -> None:
 def test_an_in_place_network_gives_the_gradient_of_what_it_computes() -> None:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, 12, 12, generator=generator)
-    ready = prepared(load_network("embedded"), "outlines.2.0", "eyes")
+    ready = prepared(load_network("embedded"), "trunk.1.0.energy.0.0", "eyes")
     with own_grad_mode():
         image = image.requires_grad_()
         given = ready(image.repeat(1, 1, 6, 6))
         (gradient,) = torch.autograd.grad(
-            given["eyes"].mean() + given["outlines.2.0"].mean(), image
+            given["eyes"].mean() + given["trunk.1.0.energy.0.0"].mean(), image
         )
     assert torch.isfinite(gradient).all()
     assert float(gradient.abs().max()) > 0
@@ -196,7 +196,7 @@ def test_changed_weights_are_loaded_again(tmp_path: Path) -> None:
     state = load_file(WEIGHTS)
     save_file(state, file)
     before = load_network(f"embedded:{file}").digest
-    state["eyes.3.0.bias"] += 1
+    state["eyes.0.bias"] += 1
     file.unlink()
     save_file(state, file)
     assert load_network(f"embedded:{file}").digest != before
