@@ -57,3 +57,12 @@ def photo_file(place: Place) -> Path:
     with Image.open(samples / "sky.jpg") as picture:
         picture.convert("RGB").resize((192, 128), Image.Resampling.LANCZOS).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def guide_file(place: Place) -> Path:
+    """Flowers, 120 x 80 px, 8 bits."""
+    path = place.work / "guide.jpg"
+    with Image.open(Path(reverie.__file__).parent / "samples" / "garden.jpg") as picture:
+        picture.convert("RGB").resize((120, 80), Image.Resampling.LANCZOS).save(path)
+    return path
