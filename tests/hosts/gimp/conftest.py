@@ -44,7 +44,7 @@ def gimp(place: Place) -> Iterator[RealGimp]:
     reason = missing()
     assert not reason, reason
     program = RealGimp(place.profile, place.work)
-    program.run("answer(None)")  # it has started
+    program.run("answer(None)", patience=180)  # it has started, on a busy machine too
     yield program
     program.close()
 

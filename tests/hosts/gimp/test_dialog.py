@@ -36,7 +36,7 @@ def screen(place: Place) -> Iterator[Screen]:
 @pytest.fixture(scope="module")
 def gimp(place: Place, screen: Screen) -> Iterator[RealGimp]:
     program = RealGimp(place.profile, place.work, screen.display)
-    program.run("answer(None)")
+    program.run("answer(None)", patience=180)
     yield program
     program.close()
 
