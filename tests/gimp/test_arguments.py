@@ -39,6 +39,7 @@ RELEASED = {
     "pad": "integer",
     "crops": "integer",
     "result": "choice",
+    "guide": "file",
 }
 """Scripts name these: what was released stays."""
 
@@ -61,7 +62,22 @@ def test_every_released_argument_is_there_with_its_kind() -> None:
     found = {one["name"]: one["kind"] for one in arguments()}
     assert found.items() >= RELEASED.items()
     settings = {setting.name.replace("_", "-") for setting in reverie.settings()}
-    assert found.keys() == settings | {"preset", "result"}, "add the new setting to RELEASED"
+    assert found.keys() == settings | {"preset", "result", "guide"}, (
+        "add the new setting to RELEASED"
+    )
+
+
+def test_what_is_no_setting_comes_after_the_settings_as_it_was_released() -> None:
+    names = [one["name"] for one in arguments()]
+    assert names[0] == "preset"
+    assert names[-2:] == ["result", "guide"]
+
+
+def test_what_stands_below_another_row_finds_it() -> None:
+    names = [one["name"] for one in arguments()]
+    below = [one["below"] for one in arguments() if "below" in one]
+    assert below == ["objective"]
+    assert set(below) <= set(names)
 
 
 def test_ranges_are_the_recipe_s_or_what_gimp_can_hold() -> None:

@@ -71,6 +71,8 @@ class Climb:
     """px that are seen across edges that meet."""
     needs_guide: bool = False
     """The objective looks at a guide picture, and none was given."""
+    lays_guide: bool = False
+    """It compares with the guide place by place, laid over the whole picture."""
     look: Glances | Looks | None = None
     """Looks at whole pictures when an octave begins; None: the objective needs the picture only."""
     corrections: tuple[Correction, ...] = ()
@@ -101,7 +103,8 @@ class Climb:
         if self.needs_guide:
             raise ObjectiveError(
                 f"objective: {self.recipe.objective} looks at a guide picture; give one with "
-                "dream(..., guide=picture), or --guide PICTURE on the command line."
+                "dream(..., guide=picture), with --guide PICTURE on the command line, or under "
+                "Guide in an editor."
             )
 
     def beside(self, picture: Tensor, original: Tensor, *before: Any) -> tuple[Any, ...]:
@@ -239,6 +242,7 @@ def prepare(
         footprint=footprint,
         halo=halo,
         needs_guide=needs_guide,
+        lays_guide=objective.lays_guide,
         look=Glances(prepared, objective, guide, most) if objective.needs_references else None,
         corrections=corrections,
         sees_batch=objective.sees_batch,

@@ -100,7 +100,12 @@ class Objective:
     @property
     def needs_guide(self) -> bool:
         """It looks at a guide picture."""
-        return bool(self.guides) or any(name.startswith(TARGET) for name in self.references)
+        return bool(self.guides) or self.lays_guide
+
+    @property
+    def lays_guide(self) -> bool:
+        """It compares with a guide picture place by place, laid over the whole picture."""
+        return any(name.startswith(TARGET) for name in self.references)
 
     @property
     def needs_references(self) -> bool:

@@ -9,7 +9,7 @@ import threading
 import time
 from concurrent.futures import CancelledError, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +18,7 @@ from reverie.device import choose_device
 from reverie.engine.canvas import LARGE, bands, belongs_in_file, copied
 from reverie.engine.dream import dream
 from reverie.engine.frames import Frames
+from reverie.engine.guiding import guided
 from reverie.engine.octaves import resize
 from reverie.engine.prepare import kept_by, prepare, resolve
 from reverie.engine.selection import select
@@ -25,6 +26,7 @@ from reverie.engine.wrapping import Wraps, wraps_of
 from reverie.errors import Cancelled, WorkerError
 from reverie.image import to_mask
 from reverie.networks.loading import load_network
+from reverie.picture import read_picture
 from reverie.recipe import Recipe
 from reverie.record import write_record
 from reverie.worker.messages import HungUp
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
+    import numpy as np
     from torch import Tensor
 
     from reverie.engine.dream import Step
@@ -105,17 +108,23 @@ def serve_dream(
         HungUp: the client wants no more.
         ReverieError: the job cannot be done.
     """
-    channel, recipe, where = client.channel, order.recipe, choose_device(device)
+    channel, where = client.channel, choose_device(device)
     for notice in order.notices:
         channel.send({"notice": notice})
-    network = _load(client, recipe.network)
+    guide = None if order.guide is None else read_picture(order.guide).values
+    network = _load(client, order.recipe.network)
+    if guide is not None:
+        order = replace(order, recipe=guided(order.recipe))
     with _PREPARING:
-        climb = prepare(recipe, where)
-    part = find_part(order, climb.margin, climb.stride)
-    with room.take(part.area):
+        climb = prepare(order.recipe, where)
+    if guide is None:
+        climb.refuse_without_guide()
+    # A guide is laid over the whole picture, of which a part would not tell the size.
+    part = find_part(order, None if climb.lays_guide else climb.margin, climb.stride)
+    with room.take(part.area + (0 if guide is None else guide.shape[0] * guide.shape[1])):
         memory = _memory(part, climb, where)
         upload = _receive(channel, order, part, memory)
-        job = _Dreaming(client, order, part, upload, where, memory, is_ending)
+        job = _Dreaming(client, order, part, upload, guide, where, memory, is_ending)
         future = turns.take(job.run)
         _follow(job, future, turns)
         try:
@@ -177,6 +186,7 @@ class _Dreaming:
         order: Order,
         part: Part,
         upload: Upload,
+        guide: np.ndarray[Any, Any] | None,
         device: torch.device,
         memory: int | None,
         is_ending: threading.Event,
@@ -187,6 +197,7 @@ class _Dreaming:
         self._order = order
         self._part = part
         self._upload = upload
+        self._guide = guide
         self._device = device
         self._memory = memory
         self._is_ending = is_ending
@@ -221,6 +232,7 @@ class _Dreaming:
                 pixels,
                 recipe,
                 mask=mask,
+                guide=self._guide,
                 device=self._device,
                 memory=self._memory,
                 on_step=self._on_step,
@@ -358,6 +370,7 @@ def _record(order: Order, network: LoadedNetwork, device: torch.device, dreamed:
         device=str(device),
         done=dreamed.done,
         is_masked=order.has_mask or not order.is_whole,
+        is_guided=order.guide is not None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.errors import RecipeError
@@ -69,6 +70,8 @@ class Order:
     has_mask: bool
     frames: int
     """Longest side in px of the frames; 0: none."""
+    guide: Path | None = None
+    """The file of the picture that a guided objective looks at."""
     notices: tuple[str, ...] = ()
     """Sentences that the user should read."""
 
@@ -101,6 +104,7 @@ def read_order(request: Mapping[str, Any]) -> Order:
         select=_select(request, width, height),
         has_mask=has_mask,
         frames=_number(request, "frames", 0, LARGEST_FRAME, 0),
+        guide=_guide(request),
         notices=notices,
     )
 
@@ -132,6 +136,15 @@ def _number(
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ProtocolError(f"{key}: {value!r:.40} is not a whole number in {least}..{most}.")
     return value
+
+
+def _guide(request: Mapping[str, Any]) -> Path | None:
+    given = request.get("guide")
+    if given is None:
+        return None
+    if not isinstance(given, str) or "\0" in given or not Path(given).is_absolute():
+        raise ProtocolError(f"guide: {given!r:.60} is not the absolute path of a file.")
+    return Path(given)
 
 
 def _select(request: Mapping[str, Any], width: int, height: int) -> Box:

@@ -12,23 +12,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST = 300_000_000
-"""px of all parts together, and so of one."""
+"""px of all parts and guides together, and so of one."""
 
 
 class Room:
     """Counts px."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._left = most
+        self._most = self._left = most
         self._lock = threading.Lock()
 
     @contextmanager
     def take(self, pixels: int) -> Iterator[None]:
-        """Have room for a part.
+        """Have room for a part, and the guide that belongs to it.
 
         Raises:
-            WorkerError: others need it.
+            WorkerError: others need it, or nobody could have so much.
         """
+        if pixels > self._most:
+            raise WorkerError(
+                f"picture and guide have more than {self._most // 10**6} megapixels together; make "
+                "the guide smaller."
+            )
         with self._lock:
             if pixels > self._left:
                 raise WorkerError(

@@ -40,6 +40,16 @@ RESULT = {
     "choices": {"in-place": "Change the layer", "new-layer": "New layer"},
     "advanced": False,
 }
+GUIDE = {
+    "name": "guide",
+    "kind": "file",
+    "title": "Guide",
+    "help": "A picture whose features are to appear: the objective guide(LAYER) looks at it. A "
+    "plain layer, or none, becomes guide of that layer.",
+    "default": None,
+    "advanced": False,
+    "below": "objective",
+}
 
 
 def argument(setting: Setting) -> dict[str, Any]:
@@ -70,8 +80,11 @@ def argument(setting: Setting) -> dict[str, Any]:
 
 
 def arguments() -> list[dict[str, Any]]:
-    """List all arguments in the procedure's order, with their mnemonics."""
-    listed = [PRESET, *map(argument, settings()), RESULT]
+    """List all arguments in the procedure's order, with their mnemonics.
+
+    What has "below" stands in the dialog below the row of that argument.
+    """
+    listed = [PRESET, *map(argument, settings()), RESULT, GUIDE]
     letters = mnemonics([one["title"] for one in listed], TAKEN)
     return [{**one, "mnemonic": letters.get(one["title"], "")} for one in listed]
 

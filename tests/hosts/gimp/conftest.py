@@ -44,7 +44,7 @@ def gimp(place: Place) -> Iterator[RealGimp]:
     reason = missing()
     assert not reason, reason
     program = RealGimp(place.profile, place.work)
-    program.run("answer(None)")  # it has started
+    program.run("answer(None)", patience=180)  # it has started, on a busy machine too
     yield program
     program.close()
 
@@ -56,4 +56,13 @@ def photo_file(place: Place) -> Path:
     path = place.work / "photo.png"
     with Image.open(samples / "sky.jpg") as picture:
         picture.convert("RGB").resize((192, 128), Image.Resampling.LANCZOS).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def guide_file(place: Place) -> Path:
+    """Flowers, 120 x 80 px, 8 bits."""
+    path = place.work / "guide.jpg"
+    with Image.open(Path(reverie.__file__).parent / "samples" / "garden.jpg") as picture:
+        picture.convert("RGB").resize((120, 80), Image.Resampling.LANCZOS).save(path)
     return path

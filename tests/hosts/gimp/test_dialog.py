@@ -14,6 +14,7 @@ from PIL import Image
 
 from place import Place, jobs, pixels, wait_until, worker_processes
 from real_gimp import RealGimp, Screen, missing
+from reverie_gimp.arguments import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def screen(place: Place) -> Iterator[Screen]:
 @pytest.fixture(scope="module")
 def gimp(place: Place, screen: Screen) -> Iterator[RealGimp]:
     program = RealGimp(place.profile, place.work, screen.display)
-    program.run("answer(None)")
+    program.run("answer(None)", patience=180)
     yield program
     program.close()
 
@@ -52,7 +53,8 @@ before = save(top(image), "before")
 result = dream(image, image.get_layers(), mode=Gimp.RunMode.INTERACTIVE, {words})
 answer({{"result": result, "before": before, "after": save(top(image), "after"),
          "octaves": json.loads(bytes(p.get_data()))["recipe"].get("octaves")
-         if (p := image.get_parasite("reverie-recipe")) else None}})
+         if (p := image.get_parasite("reverie-recipe")) else None,
+         "guided": p and "guided" in json.loads(bytes(p.get_data()))}})
 image.delete()
 """)
     wait_until(lambda: screen.has(TITLE))
@@ -96,6 +98,58 @@ image.delete()
     assert found["result"]["status"] == "success", found["result"]
     assert (pixels(found["before"]) != pixels(found["after"])).any()
     assert not screen.has(TITLE)
+
+
+def test_a_guide_is_dreamed_towards_and_there_the_next_time(
+    gimp: RealGimp, screen: Screen, photo_file: Path, guide_file: Path, place: Place
+) -> None:
+    job = open_dialog(gimp, screen, place, photo_file, octaves=2, steps=3, guide=str(guide_file))
+    if KEEP:
+        time.sleep(5)
+        seen(screen, "guide.png")
+    screen.press(TITLE, "alt+d")
+    found = gimp.wait(job)
+    assert found["result"]["status"] == "success", found["result"]
+    assert found["guided"]
+    again = gimp.run(f"""
+image = load({str(photo_file)!r})
+result = dream(image, image.get_layers(), mode=Gimp.RunMode.WITH_LAST_VALS)
+record = json.loads(bytes(image.get_parasite("reverie-recipe").get_data()))
+answer({{"result": result, "guided": record.get("guided"), "after": save(top(image), "again")}})
+image.delete()
+""")
+    assert again["result"]["status"] == "success", again["result"]
+    assert again["guided"]
+    assert (pixels(again["after"]) == pixels(found["after"])).all()
+
+
+def test_a_guide_can_be_taken_back(
+    gimp: RealGimp, screen: Screen, photo_file: Path, guide_file: Path, place: Place
+) -> None:
+    (letter,) = (one["mnemonic"] for one in arguments() if one["name"] == "octaves")
+    job = open_dialog(gimp, screen, place, photo_file, octaves=2, steps=3, guide=str(guide_file))
+    # From the row below, over its slider.
+    screen.press(TITLE, f"alt+{letter}", "shift+Tab", "shift+Tab", "space")
+    time.sleep(0.5)
+    seen(screen, "guide-gone.png")
+    screen.press(TITLE, "alt+d")
+    found = gimp.wait(job)
+    assert found["result"]["status"] == "success", found["result"]
+    assert found["guided"] is False
+
+
+def test_a_guide_that_is_missing_is_said_in_the_dialog_which_lives_on(
+    gimp: RealGimp, screen: Screen, photo_file: Path, place: Place
+) -> None:
+    job = open_dialog(gimp, screen, place, photo_file, objective="guide()")
+    wait_until(lambda: worker_processes(place) and not jobs(place))
+    time.sleep(2)
+    seen(screen, "guide-missing.png")
+    assert screen.has(TITLE)
+    screen.press(TITLE, "Escape")
+    found = gimp.wait(job)
+    assert found["result"]["status"] == "cancel"
+    assert (pixels(found["before"]) == pixels(found["after"])).all()
 
 
 @pytest.mark.parametrize("result", ["in-place", "new-layer"])

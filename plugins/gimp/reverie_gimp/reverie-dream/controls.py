@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gi.repository import GimpUi, GLib, GObject, Gtk
 
 from background import ask_worker
+from guide import guide_row
 from procedure import apply, preset_of, title
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Controls:
 
     def _make_rows(self) -> None:
         plain, advanced = _grid(), _grid()
-        for one in self._facts.arguments:
+        for one in _as_shown(self._facts.arguments):
             grid = advanced if one["advanced"] else plain
             _add_row(grid, one, self._control(one))
         expander = Gtk.Expander(label="_Advanced", use_underline=True)
@@ -96,13 +97,15 @@ class Controls:
             return GimpUi.prop_string_combo_box_new(self._config, name, self._network_store, 0, 1)
         if one["kind"] == "choice":
             return GimpUi.prop_choice_combo_box_new(self._config, name)
-        if one["kind"] == "boolean":
-            switch = GimpUi.prop_check_button_new(self._config, name, "")
-            switch.set_halign(Gtk.Align.START)
-            return switch
-        if one["kind"] == "text":
-            return self._text(one)
-        return self._number(one)
+        if one["kind"] == "file":
+            return guide_row(self._config, ROWS)
+        makers = {"boolean": self._switch, "text": self._text}
+        return makers.get(one["kind"], self._number)(one)
+
+    def _switch(self, one: dict[str, Any]) -> Gtk.Widget:
+        switch = GimpUi.prop_check_button_new(self._config, one["name"], "")
+        switch.set_halign(Gtk.Align.START)
+        return switch
 
     def _text(self, one: dict[str, Any]) -> Gtk.Widget:
         box = Gtk.ComboBoxText.new_with_entry()
@@ -230,6 +233,16 @@ class Controls:
         self._is_applying = False
 
 
+def _as_shown(arguments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Order the rows: as the arguments, but each that says so below another."""
+    shown = [one for one in arguments if "below" not in one]
+    for one in arguments:
+        if "below" in one:
+            names = [other["name"] for other in shown]
+            shown.insert(names.index(one["below"]) + 1, one)
+    return shown
+
+
 def _network_label(network: dict[str, Any]) -> str:
     return f"{network['name']} (download)" if network.get("download") else str(network["name"])
 
@@ -250,5 +263,7 @@ def _add_row(grid: Gtk.Grid, one: dict[str, Any], control: Gtk.Widget) -> None:
 
 
 def _focus(control: Gtk.Widget) -> Gtk.Widget:
-    """What of a control takes the keys: in a slider's box, the number beside it."""
-    return control.get_children()[-1] if type(control) is Gtk.Box else control
+    """What of a control takes the keys: beside a slider the number, of a guide the file."""
+    parts = control.get_children() if type(control) is Gtk.Box else []
+    takes_keys = (Gtk.SpinButton, Gtk.FileChooserButton)
+    return next((part for part in parts if isinstance(part, takes_keys)), control)

@@ -15,7 +15,7 @@ from filtering import dream_on  # noqa: E402
 from preview import Preview  # noqa: E402
 from procedure import apply, recipe_of  # noqa: E402
 from reports import StatusBar, sentence  # noqa: E402
-from worker_client import Cancelled  # noqa: E402
+from worker_client import Cancelled, WorkerError  # noqa: E402
 
 if TYPE_CHECKING:
     from gi.repository import Gimp
@@ -129,7 +129,10 @@ class DreamDialog:
             Gtk.main_iteration()
 
     def _refresh(self) -> None:
-        self._preview.dream(recipe_of(self._config, self._facts))
+        try:
+            self._preview.dream(recipe_of(self._config, self._facts))
+        except WorkerError as error:
+            self._preview.refuse(str(error))
 
     def _respond(self, _window: Gtk.Dialog, response: int) -> None:
         if response == KEEP:

@@ -36,7 +36,8 @@ class Preview:
 
     def __init__(self, place: Place, facts: Facts) -> None:
         self._place, self._facts = place, facts
-        self._asked: dict[str, Any] = {}
+        self._asked: dict[str, Any] = {"recipe": {}}
+        self._fault = ""
         self._task: Task | None = None
         self._timer = 0
         self._centre = (place.x + place.width / 2, place.y + place.height / 2)
@@ -49,7 +50,7 @@ class Preview:
         frame.add(self._listening(self._canvas))
         self._switch = Gtk.CheckButton(label="Pre_view", use_underline=True, active=True)
         self._switch.set_tooltip_text("Dream on a part of the picture whenever a setting changes.")
-        self._switch.connect("toggled", lambda _: self.dream(self._asked))
+        self._switch.connect("toggled", lambda _: self._begin())
         self._status = Gtk.Label(xalign=0, wrap=True, max_width_chars=40)
         self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
         self.widget.pack_start(frame, True, True, 0)
@@ -58,7 +59,15 @@ class Preview:
 
     def dream(self, asked: dict[str, Any]) -> None:
         """Dream with these settings soon; what was under way is forgotten."""
-        self._asked = asked
+        self._asked, self._fault = asked, ""
+        self._begin()
+
+    def refuse(self, fault: str) -> None:
+        """Say why these settings cannot be dreamed; what was under way is forgotten."""
+        self._fault = fault
+        self._begin()
+
+    def _begin(self) -> None:
         self._cancel()
         self._timer = GLib.timeout_add(DELAY, self._start)
         if self._picture is None:
@@ -91,6 +100,9 @@ class Preview:
         self._timer = 0
         width, height = self._show_original()
         if not self._switch.get_active():
+            return False
+        if self._fault:
+            self._fail(self._fault)
             return False
         pixels = self._read(PIXELS)
         recipe = {**self._asked["recipe"], "size": 0}  # it has the dream's scale already

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gi.repository import Gimp, GObject
+
+from worker_client import WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from facts import Facts
 
 READ_WRITE = GObject.ParamFlags.READWRITE
-OWN = ("preset", "result")
+OWN = ("preset", "result", "guide")
 """Arguments that are no settings of a recipe."""
 
 
@@ -29,6 +32,8 @@ def add_arguments(procedure: Gimp.Procedure, facts: Facts) -> None:
             procedure.add_boolean_argument(*words, one["default"], READ_WRITE)
         elif one["kind"] == "text":
             procedure.add_string_argument(*words, one["default"], READ_WRITE)
+        elif one["kind"] == "file":
+            _add_file(procedure, *words)
         else:
             add = (
                 procedure.add_int_argument
@@ -36,6 +41,17 @@ def add_arguments(procedure: Gimp.Procedure, facts: Facts) -> None:
                 else procedure.add_double_argument
             )
             add(*words, one["lower"], one["upper"], one["default"], READ_WRITE)
+
+
+def _add_file(procedure: Gimp.Procedure, *words: str) -> None:
+    """Add an argument that names a file, or none.
+
+    This function is not what it was in GIMP's previews, as no other that we use: where it is
+    another, the rest still works, and the dialog says so.
+    """
+    with suppress(AttributeError, TypeError):
+        kind = Gimp.FileChooserAction.ANY  # of OPEN, GIMP forgets a file that is gone
+        procedure.add_file_argument(*words, kind, True, None, READ_WRITE)
 
 
 def title(one: dict[str, Any]) -> str:
@@ -51,10 +67,13 @@ def settings(facts: Facts) -> Iterator[dict[str, Any]]:
 
 
 def recipe_of(config: Gimp.ProcedureConfig, facts: Facts) -> dict[str, Any]:
-    """Give what the worker is asked for: "recipe", and "preset" if one is named.
+    """Give what the worker is asked for: "recipe", and "preset" and "guide" if they are named.
 
     Under a preset only the settings that differ from their defaults are given: GIMP does not say
     which ones a script named.
+
+    Raises:
+        WorkerError: the guide is no file of this computer.
     """
     preset = config.get_property("preset") or ""
     recipe = {}
@@ -64,7 +83,31 @@ def recipe_of(config: Gimp.ProcedureConfig, facts: Facts) -> dict[str, Any]:
             value = value or ""
         if not preset or value != one["default"]:
             recipe[field(one)] = value
-    return {"recipe": recipe, "preset": preset} if preset else {"recipe": recipe}
+    named = {"preset": preset, "guide": guide_of(config)}
+    return {"recipe": recipe, **{key: value for key, value in named.items() if value}}
+
+
+def takes_guides(config: Gimp.ProcedureConfig) -> bool:
+    """This GIMP takes files as arguments, in the way that we know."""
+    return config.find_property("guide") is not None
+
+
+def guide_of(config: Gimp.ProcedureConfig) -> str:
+    """Give the path of the guide that is chosen, or nothing.
+
+    Raises:
+        WorkerError: it lies somewhere that has no path.
+    """
+    file = config.get_property("guide") if takes_guides(config) else None
+    if file is None:
+        return ""
+    path = file.get_path()
+    if path is None:
+        raise WorkerError(
+            f"The guide {file.get_uri()} is not a file on this computer; save it here and choose "
+            "it again."
+        )
+    return str(path)
 
 
 def apply(recipe: dict[str, Any], config: Gimp.ProcedureConfig, facts: Facts) -> None:

@@ -28,12 +28,17 @@ def top(image: Gimp.Image) -> Gimp.Layer:
 
 
 def dream(image: Gimp.Image, drawables: list[Gimp.Drawable], **settings: Any) -> dict[str, str]:
-    """Call the filter as a script does; give its status and sentence."""
+    """Call the filter as a script does; give its status and sentence.
+
+    A guide is given by its path or URI.
+    """
     procedure = Gimp.get_pdb().lookup_procedure("plug-in-reverie-dream")
     config = procedure.create_config()
     config.set_property("run-mode", settings.pop("mode", Gimp.RunMode.NONINTERACTIVE))
     config.set_property("image", image)
     config.set_core_object_array("drawables", drawables)
+    if guide := settings.pop("guide", ""):
+        config.set_property("guide", Gio.File.new_for_commandline_arg(guide))
     for name, value in settings.items():
         config.set_property(name.replace("_", "-"), value)
     status = procedure.run(config).index(0).value_nick

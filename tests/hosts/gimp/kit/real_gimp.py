@@ -147,7 +147,11 @@ class Screen:
 
     def press(self, title: str, *keys: str) -> None:
         """Press keys in a window."""
-        window = self._do("search", "--onlyvisible", "--name", f"^{title}$").split()[-1]
+        for _ in range(20):  # a search fails while another window, a tooltip say, vanishes
+            if found := self._do("search", "--onlyvisible", "--name", f"^{title}$").split():
+                break
+            time.sleep(0.1)
+        window = found[-1]
         self._do("windowfocus", "--sync", window, "key", "--delay", "50", *keys)
 
     def picture(self, name: str) -> Path:
