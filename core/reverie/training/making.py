@@ -30,7 +30,7 @@ from reverie.training.train import Plan, Trainer
 SCENES = 10_000
 SIZE = 168
 """px: the side of a scene; crops of 144 are learned on."""
-EVERY = 1000
+EVERY = 500
 """Steps after which a checkpoint is written and measured."""
 
 

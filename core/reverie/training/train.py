@@ -52,7 +52,7 @@ class Plan:
     """Share of the time after which BatchNorm keeps its statistics."""
     follow: float = 0.5
     """Share of the time after which the student's gradients follow the teacher's, too."""
-    gradients: float = 1.0
+    gradients: float = 0.5
     """Weight of the cosines between the gradients of student and teacher."""
     pool: int = 2000
     """Pictures that each process dreams on."""
