@@ -60,7 +60,7 @@ BUILT_IN = (
     ),
     Preset(
         name="relief",
-        summary="Painted relief: raised outlines and rings, from the two lowest layers.",
+        summary="Painted relief: raised outlines and rings, from two low layers.",
         recipe=Recipe(objective="outlines + rings", octaves=3, octave_scale=1.8, step_size=1.0),
         source="reverie",
     ),
@@ -68,6 +68,42 @@ BUILT_IN = (
         name="flowing",
         summary="Curling, glowing paint: soft folds and shells along every edge.",
         recipe=Recipe(objective="rings", octaves=5, steps=8, step_size=0.8, laplacian=5),
+        source="reverie",
+    ),
+    Preset(
+        name="beasts",
+        summary="Heads and whole animals, few and large: the embedded network's last layer.",
+        recipe=Recipe(objective="things", smoothing=0.2),
+        source="reverie",
+    ),
+    Preset(
+        name="birds",
+        summary="Eagles and peacocks: feathers, beaks and eyes in whatever is bright.",
+        recipe=Recipe(
+            objective='logit("bald eagle") + logit(peacock) + logit(macaw)', smoothing=0.2
+        ),
+        source="reverie",
+    ),
+    Preset(
+        name="castles",
+        summary="Castles in the air: towers, spires and palaces.",
+        recipe=Recipe(objective="logit(castle) + logit(monastery) + logit(palace)", smoothing=0.2),
+        source="reverie",
+    ),
+    Preset(
+        name="reef",
+        summary="Corals, anemones and starfish.",
+        recipe=Recipe(
+            objective='logit("coral reef") + logit(jellyfish) + logit("sea anemone")'
+            " + logit(starfish)",
+            smoothing=0.2,
+        ),
+        source="reverie",
+    ),
+    Preset(
+        name="glass",
+        summary="Stained glass: the picture in leaded panes, from a single channel.",
+        recipe=Recipe(objective="channel(creatures, 219)"),
         source="reverie",
     ),
     Preset(

@@ -11,7 +11,7 @@ import copy
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -115,14 +115,16 @@ def squeezenet(folder: Path, weights: Path | None) -> BenchNetwork:
 
 
 def embedded() -> BenchNetwork:
-    """The network that reverie ships, whole: its default layer is its last."""
-    whole = _frozen(load_embedded())
+    """The network that reverie ships, to its default layer."""
+    whole = load_embedded()
+    trunk = cast("nn.ModuleList", whole.get_submodule("trunk"))
+    _frozen(whole)
     return BenchNetwork(
         name="embedded",
         recipe=_recipe("embedded", "creatures"),
         whole=whole,
         layer="creatures",
-        cut=whole,
+        cut=nn.Sequential(*trunk[:-1], whole.get_submodule("creatures")),
     )
 
 

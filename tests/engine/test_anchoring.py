@@ -95,10 +95,10 @@ def test_a_dream_of_a_hundred_steps_stays_in_range(picture: torch.Tensor) -> Non
     free = dream(picture, recipe)
     some = dream(picture, recipe.evolve(anchor=0.1))
     whole = dream(picture, recipe.evolve(anchor=1.0))
-    assert drift(free, picture) > 0.1
+    assert drift(free, picture) > 0.05
     assert drift(some, picture) < 0.4 * drift(free, picture)
     assert drift(whole, picture) < 1 / 255
-    assert float((whole - picture).abs().mean()) > 0.1  # it dreamed all the same
+    assert float((whole - picture).abs().mean()) > 0.05  # it dreamed all the same
 
 
 def test_an_anchored_dream_is_repeatable_and_masked(picture: torch.Tensor) -> None:

@@ -168,7 +168,7 @@ def test_under_a_mask_the_gradient_is_that_of_the_whole_picture() -> None:
 def test_a_neuron_stands_where_it_stands_with_and_without_a_mask() -> None:
     noise = torch.rand(1, 3, 320, 320, generator=torch.Generator().manual_seed(0))
     recipe = Recipe(
-        objective="neuron(outlines.6.0, 3, x=0.1, y=0.1)",
+        objective="neuron(outlines.0, 3, x=0.1, y=0.1)",
         octaves=1,
         steps=1,
         jitter=0,

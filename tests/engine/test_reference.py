@@ -106,7 +106,7 @@ def test_holding_on_to_the_original_keeps_a_dream_nearer_to_it(picture: torch.Te
         dream(picture, QUICK.evolve(objective=text, steps=6), device="cpu")
         for text in ("eyes", "eyes - 1e6*l2_to_original()")
     )
-    assert (held - picture).square().mean() < 0.8 * (free - picture).square().mean()
+    assert (held - picture).square().mean() < 0.9 * (free - picture).square().mean()
 
 
 def test_inversion_brings_the_guides_features_back(picture: torch.Tensor) -> None:

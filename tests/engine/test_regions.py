@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RECIPE = Recipe(octaves=2, steps=2, precision="float32")
 CPU = torch.device("cpu")
-MEMORY = 55 * 10**6
+MEMORY = 80 * 10**6
 
 
 def half(height: int = 71, width: int = 97) -> torch.Tensor:

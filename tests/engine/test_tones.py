@@ -40,7 +40,7 @@ def test_in_a_file_and_in_tiles_a_dream_is_the_same(
     def watch(step: Step) -> None:
         in_files.append(canvas.lives_in_file(step.picture))
 
-    cut = dream(image, recipe, regions=regions, memory=36 * 10**6, on_step=watch)
+    cut = dream(image, recipe, regions=regions, memory=66 * 10**6, on_step=watch)
     assert in_files[-1]
     assert float((cut - whole).abs().mean()) < 2e-4
     assert float((whole - image).abs().mean()) > 2e-3

@@ -46,6 +46,8 @@ def main() -> None:
     save("night", dream(sample("night"), presets["vivid"].recipe))
     save("mountains", dream(sample("mountains"), presets["subtle"].recipe))
     save("layers", layers(garden))
+    looks = (("castles", sky), ("reef", garden), ("glass", sky), ("beasts", garden))
+    save("presets", four([dream(image, presets[name].recipe) for name, image in looks]))
     save(
         "cat",
         side_by_side(dream(cat, presets["classic"].recipe), dream(cat, presets["eyes"].recipe)),
@@ -79,6 +81,13 @@ def layers(image: Image.Image) -> Image.Image:
     names = ("strokes", "outlines", "rings", "eyes", "gazes", "creatures")
     tiles = [reverie.dream(corner, reverie.Recipe(objective=name)) for name in names]
     return fitted(Image.fromarray(np.hstack([np.asarray(tile) for tile in [corner, *tiles]])))
+
+
+def four(images: list[Image.Image]) -> Image.Image:
+    """Four pictures in two rows, each half the gallery's width and as high as the first."""
+    size = (WIDTH // 2, WIDTH // 2 * images[0].height // images[0].width)
+    tiles = [np.asarray(image.resize(size, Image.Resampling.LANCZOS)) for image in images]
+    return Image.fromarray(np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]))
 
 
 def frame(image: Image.Image) -> Array:

@@ -40,7 +40,7 @@ MOTIFS = (
 """Of the student: what single channels and classes dream."""
 _MOTIF, _ROW = 220, 4
 """px of the square of a motif; motifs in a row."""
-_WIDTH = 400
+_WIDTH = 320
 """px of each picture of a sheet."""
 _LABEL = 18
 """px of the line of text over it."""
