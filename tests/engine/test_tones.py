@@ -15,8 +15,8 @@ ALL: dict[str, Any] = {"colour": "palette", "anchor": 0.3, "edges": "tile", "smo
 
 
 def large(picture: torch.Tensor) -> torch.Tensor:
-    """Coloured waves, (1, 3, 400, 480)."""
-    return picture.repeat(1, 1, 6, 5)[..., :400, :480].contiguous()
+    """Coloured waves, (1, 3, 560, 640)."""
+    return picture.repeat(1, 1, 8, 7)[..., :560, :640].contiguous()
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_in_a_file_and_in_tiles_a_dream_is_the_same(
     picture: torch.Tensor, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = large(picture)
-    corner = torch.zeros(400, 480)
+    corner = torch.zeros(560, 640)
     corner[:100, :150] = 1
     recipe = Recipe(octaves=2, steps=1, objective="outlines", precision="float32", **fields)
     regions = [(corner, "rings")]

@@ -11,6 +11,7 @@ import io
 import subprocess
 import sys
 import unicodedata
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +174,10 @@ def _clip_art(folder: Path) -> Iterator[Array]:
                 file.parent.parts
             ):
                 continue
-            with Image.open(file) as opened:
+            with warnings.catch_warnings():  # those that are large are not read
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                opened = Image.open(file)
+            with opened:
                 if max(opened.size) > _LARGEST:
                     continue
                 sprite = _sprite(opened.convert("RGBA"))
