@@ -71,7 +71,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     """
     names = sorted(known)
     near = (
-        difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        difflib.get_close_matches(name, names, n=3)
         or [n for n in names if name and name.lower() in n.lower()][:3]
     )
     sentence = f"there is no {kind} {name!r}"

@@ -215,7 +215,7 @@ def test_other_weights_than_the_recipes_are_told(cli: CommandLine, waves: Path) 
     ("words", "said"),
     [
         (("--preset", "clasic"), "there is no preset 'clasic'; did you mean 'classic'"),
-        (("--preset", ""), "there is no preset ''; known: apparitions, classic"),
+        (("--preset", ""), "there is no preset ''; known: apparitions, beasts, birds"),
         (("--network", "embeded"), "there is no network 'embeded'; did you mean 'embedded'"),
         (("--network", ""), "there is no network ''"),
         (("--network", "embedded:none.pth"), "none.pth"),
