@@ -40,6 +40,7 @@ RELEASED = {
     "crops": "integer",
     "result": "choice",
     "guide": "file",
+    "regions": "text",
 }
 """Scripts name these: what was released stays."""
 
@@ -62,7 +63,7 @@ def test_every_released_argument_is_there_with_its_kind() -> None:
     found = {one["name"]: one["kind"] for one in arguments()}
     assert found.items() >= RELEASED.items()
     settings = {setting.name.replace("_", "-") for setting in reverie.settings()}
-    assert found.keys() == settings | {"preset", "result", "guide"}, (
+    assert found.keys() == settings | {"preset", "result", "guide", "regions"}, (
         "add the new setting to RELEASED"
     )
 
@@ -70,13 +71,13 @@ def test_every_released_argument_is_there_with_its_kind() -> None:
 def test_what_is_no_setting_comes_after_the_settings_as_it_was_released() -> None:
     names = [one["name"] for one in arguments()]
     assert names[0] == "preset"
-    assert names[-2:] == ["result", "guide"]
+    assert names[-3:] == ["result", "guide", "regions"]
 
 
 def test_what_stands_below_another_row_finds_it() -> None:
     names = [one["name"] for one in arguments()]
     below = [one["below"] for one in arguments() if "below" in one]
-    assert below == ["objective"]
+    assert below == ["objective", "guide"]
     assert set(below) <= set(names)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from typing_extensions import Self
@@ -110,13 +110,14 @@ def upload(
     rows: int,
     pixels: Callable[[int, int, int, int], bytes],
     mask: Callable[[int, int, int, int], bytes] | None = None,
+    regions: Sequence[Callable[[int, int, int, int], bytes]] = (),
 ) -> None:
-    """Send a part; `pixels` and `mask` give the bytes of a rectangle x, y, width, height."""
+    """Send a part; `pixels` and masks give the bytes of a rectangle x, y, width, height."""
     x, y, width, height = part
-    for key, read in (("rows", pixels), ("mask", mask)):
-        for top in range(0, height if read else 0, rows):
+    planes = [("rows", pixels), *([("mask", mask)] if mask else [])]
+    for key, read in [*planes, *(("region", region) for region in regions)]:
+        for top in range(0, height, rows):
             bottom = min(top + rows, height)
-            assert read is not None
             link.send({key: [top, bottom]}, read(x, y + top, width, bottom - top))
 
 

@@ -13,7 +13,7 @@ from tests.worker.client import Connection, Dreamed, follow, request_part, uploa
 from reverie.worker.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.worker.client import Message
@@ -50,7 +50,12 @@ class Worker:
             return link.ask(**request)
 
     def begin(
-        self, link: Connection, image: Array, mask: Array | None = None, **request: Any
+        self,
+        link: Connection,
+        image: Array,
+        mask: Array | None = None,
+        places: Sequence[Array] = (),
+        **request: Any,
     ) -> None:
         """Ask for a dream, and send all that the worker wants."""
         height, width = image.shape[:2]
@@ -58,19 +63,21 @@ class Worker:
         if mask is not None:
             request["mask"] = True
         part, rows, _ = request_part(link, **request)
-        upload(link, part, rows, reader(image), None if mask is None else reader(mask))
+        masks = None if mask is None else reader(mask)
+        upload(link, part, rows, reader(image), masks, [reader(place) for place in places])
 
     def dream(
         self,
         image: Array,
         mask: Array | None = None,
+        places: Sequence[Array] = (),
         *,
         on_report: Callable[[Message], None] = lambda _message: None,
         **request: Any,
     ) -> tuple[Array, Dreamed]:
         """Do a whole job; give the result as (h, w, 4) float32, and all that was said."""
         with self.connect() as link:
-            self.begin(link, image, mask, **request)
+            self.begin(link, image, mask, places, **request)
             dreamed = follow(link, on_report)
         _, _, width, height = dreamed.header["result"]
         return np.frombuffer(dreamed.pixels, "<f4").reshape(height, width, 4), dreamed

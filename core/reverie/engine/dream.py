@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from reverie.device import choose_device, own_grad_mode, says_out_of_memory
-from reverie.engine.canvas import bands, copied, lives_in_file, taken_by
+from reverie.engine.canvas import bands, copied, lives_in_file
 from reverie.engine.correcting import AfterStep
 from reverie.engine.frames import GREY_LEVELS, Frames, levels
 from reverie.engine.gradient import magnitude, smooth, smoothing_reach, smoothing_sigma
@@ -30,6 +30,7 @@ from reverie.engine.pyramid import lapnorm, lapnorm_reach
 from reverie.engine.regions import (
     Looks,
     Region,
+    kept_by_regions,
     look_at_guide,
     merged,
     recipes_of,
@@ -197,8 +198,8 @@ def _prepare_all(
     on_tile: Callable[[], None] | None,
 ) -> list[Climb]:
     """Prepare the recipe, and what it becomes in each region; they take turns in the memory."""
-    maps = len(recipes) if len(recipes) > 1 else 0
-    return [_prepare(each, pixels, memory, guide, on_tile, maps=maps) for each in recipes]
+    beside = kept_by_regions(len(recipes) - 1, pixels.shape, in_file=lives_in_file(pixels))
+    return [_prepare(each, pixels, memory, guide, on_tile, beside=beside) for each in recipes]
 
 
 def _prepare(
@@ -208,16 +209,11 @@ def _prepare(
     guide: Tensor | None,
     on_tile: Callable[[], None] | None,
     *,
-    maps: int = 0,
+    beside: int = 0,
 ) -> Climb:
-    """Share the memory out between the pictures, unless they live in files, and the gradient.
-
-    With regions, there are one gradient more, and maps of weights at full size and the octave's.
-    """
+    """Share the memory out between the pictures, unless they live in files, and the gradient."""
     in_file = lives_in_file(pixels)
     space = find("parameterization", registry().parameterizations(), recipe.parameterization)
-    taken = taken_by(pixels.shape, in_file=in_file)
-    beside = taken * (3 + 2 * maps) // 12 if maps else 0
     kept = beside + kept_by(recipe, space, pixels.shape, in_file=in_file)
     rest = memory and max(0, memory - kept)
     climb = prepare(recipe, pixels.device, rest, guide, on_tile)

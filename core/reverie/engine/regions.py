@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from reverie.engine.canvas import bands, copied, empty
+from reverie.engine.canvas import bands, copied, empty, taken_by
 from reverie.engine.octaves import resize
 from reverie.engine.selection import select
 from reverie.errors import ObjectiveError
@@ -142,7 +142,20 @@ def together(climbs: Sequence[Climb]) -> Climb:
         stride=max(climb.stride for climb in climbs),
         footprint=max(climb.footprint for climb in climbs),
         halo=max(climb.halo for climb in climbs),
+        lays_guide=any(climb.lays_guide for climb in climbs),
     )
+
+
+def kept_by_regions(regions: int, shape: Sequence[int], *, in_file: bool) -> int:
+    """Give the bytes of one gradient more, and of maps of weights at full size and the octave's.
+
+    Args:
+        regions: how many there are.
+        shape: of the pictures, (N, 3, H, W).
+        in_file: the pictures live in files.
+    """
+    maps = regions + 1
+    return taken_by(shape, in_file=in_file) * (3 + 2 * maps) // 12 if regions else 0
 
 
 def merged(climbs: Sequence[Climb], weights: Sequence[Tensor]) -> Gradient:

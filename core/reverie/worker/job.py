@@ -21,6 +21,7 @@ from reverie.engine.frames import Frames
 from reverie.engine.guiding import guided
 from reverie.engine.octaves import resize
 from reverie.engine.prepare import kept_by, prepare, resolve
+from reverie.engine.regions import kept_by_regions, look_at_guide, recipes_of, together
 from reverie.engine.selection import select
 from reverie.engine.wrapping import Wraps, wraps_of
 from reverie.errors import Cancelled, WorkerError
@@ -36,7 +37,7 @@ from reverie.worker.part import find_part
 from reverie.worker.upload import Upload, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
     import numpy as np
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from reverie.engine.dream import Step
     from reverie.engine.prepare import Climb
+    from reverie.engine.regions import Region
     from reverie.networks.loading import LoadedNetwork
     from reverie.worker.client import Client
     from reverie.worker.messages import Channel
@@ -113,25 +115,24 @@ def serve_dream(
         channel.send({"notice": notice})
     guide = None if order.guide is None else read_picture(order.guide).values
     network = _load(client, order.recipe.network)
-    if guide is not None:
+    others = recipes_of(order.recipe, [(None, each) for each in order.regions])
+    if guide is not None and not look_at_guide(others):
         order = replace(order, recipe=guided(order.recipe))
-    with _PREPARING:
-        climb = prepare(order.recipe, where)
-    if guide is None:
-        climb.refuse_without_guide()
+    climb = _prepare([order.recipe, *others], where, has_guide=guide is not None)
     # A guide is laid over the whole picture, of which a part would not tell the size.
     part = find_part(order, None if climb.lays_guide else climb.margin, climb.stride)
     with room.take(part.area + (0 if guide is None else guide.shape[0] * guide.shape[1])):
-        memory = _memory(part, climb, where)
+        memory = _memory(order, part, climb, where)
         upload = _receive(channel, order, part, memory)
-        job = _Dreaming(client, order, part, upload, guide, where, memory, is_ending)
+        job = _Dreaming(client, order, part, upload, guide, climb, where, memory, is_ending)
         future = turns.take(job.run)
         _follow(job, future, turns)
         try:
             dreamed = future.result()
         except CancelledError:
             raise WorkerError("the worker was ended before this dream's turn came.") from None
-        _send_result(channel, order, part, upload, dreamed, _record(order, network, where, dreamed))
+        record = _record(order, others, network, where, dreamed)
+        _send_result(channel, order, part, upload, dreamed, record)
     return str(where)
 
 
@@ -149,7 +150,17 @@ def _load(client: Client, name: str) -> LoadedNetwork:
     return load_network(name, on_progress=on_progress)
 
 
-def _memory(part: Part, climb: Climb, device: torch.device) -> int | None:
+def _prepare(recipes: Sequence[Recipe], device: torch.device, *, has_guide: bool) -> Climb:
+    """Prepare a recipe, and what it becomes in each region: what both need to see of a picture."""
+    with _PREPARING:
+        climbs = [prepare(recipe, device) for recipe in recipes]
+    for climb in climbs:
+        if not has_guide:
+            climb.refuse_without_guide()
+    return together(climbs)
+
+
+def _memory(order: Order, part: Part, climb: Climb, device: torch.device) -> int | None:
     """Bytes to work in: no limit for what fits into half of this machine's memory."""
     if device.type != "cpu" or not hasattr(os, "sysconf"):
         return None
@@ -157,8 +168,10 @@ def _memory(part: Part, climb: Climb, device: torch.device) -> int | None:
     pixels = part.size[0] * part.size[1]
     shape = (1, 3, *part.size)
     needed = kept_by(climb.recipe, climb.space, shape, in_file=False)
+    needed += kept_by_regions(len(order.regions), shape, in_file=False)
     needed += min(pixels, LARGE) * climb.footprint
-    return None if needed + part.area * _UPLOADED <= half else half
+    sent = part.area * (_UPLOADED + len(order.regions))
+    return None if needed + sent <= half else half
 
 
 def _receive(channel: Channel, order: Order, part: Part, memory: int | None) -> Upload:
@@ -174,6 +187,8 @@ def _receive(channel: Channel, order: Order, part: Part, memory: int | None) -> 
         upload.receive_mask(channel, part.chosen)
     elif not order.is_whole:
         upload.choose(part.chosen)
+    for _ in order.regions:
+        upload.receive_region(channel)
     return upload
 
 
@@ -187,6 +202,7 @@ class _Dreaming:
         part: Part,
         upload: Upload,
         guide: np.ndarray[Any, Any] | None,
+        climb: Climb,
         device: torch.device,
         memory: int | None,
         is_ending: threading.Event,
@@ -198,6 +214,7 @@ class _Dreaming:
         self._part = part
         self._upload = upload
         self._guide = guide
+        self._climb = climb
         self._device = device
         self._memory = memory
         self._is_ending = is_ending
@@ -233,6 +250,7 @@ class _Dreaming:
                 recipe,
                 mask=mask,
                 guide=self._guide,
+                regions=self._regions(),
                 device=self._device,
                 memory=self._memory,
                 on_step=self._on_step,
@@ -248,9 +266,13 @@ class _Dreaming:
             dreamed = _lay_on(self._upload.pixels, dreamed, pixels, wraps, gone=gone)
         return Dreamed(dreamed, done)
 
+    def _regions(self) -> list[Region]:
+        masks = (mask.float() / 255 for mask in self._upload.regions)
+        return list(zip(masks, self._order.regions, strict=True))
+
     def _make_frames(self, pixels: Tensor, mask: Tensor | None) -> Frames:
         """Frames show what was selected, of which the engine may see more or less."""
-        climb = prepare(self._order.recipe, self._device)
+        climb = self._climb
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.margin, climb.stride)
         chosen, size, box = self._part.chosen, self._part.size, self._part.box
@@ -363,7 +385,13 @@ def _follow(job: _Dreaming, future: Future[Dreamed], turns: Turns) -> None:
         raise
 
 
-def _record(order: Order, network: LoadedNetwork, device: torch.device, dreamed: Dreamed) -> str:
+def _record(
+    order: Order,
+    others: Sequence[Recipe],
+    network: LoadedNetwork,
+    device: torch.device,
+    dreamed: Dreamed,
+) -> str:
     return write_record(
         resolve(order.recipe, device),
         digest=network.digest,
@@ -371,6 +399,7 @@ def _record(order: Order, network: LoadedNetwork, device: torch.device, dreamed:
         done=dreamed.done,
         is_masked=order.has_mask or not order.is_whole,
         is_guided=order.guide is not None,
+        regions=[resolve(each, device).objective for each in others],
     )
 
 

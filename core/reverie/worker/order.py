@@ -18,6 +18,8 @@ LARGEST_SIDE = 262144
 """px"""
 LARGEST_FRAME = 1024
 """px"""
+MOST_REGIONS = 16
+"""Of one dream: each has a mask that is kept, and a gradient in every step."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Order:
     """Longest side in px of the frames; 0: none."""
     guide: Path | None = None
     """The file of the picture that a guided objective looks at."""
+    regions: tuple[str, ...] = ()
+    """Objectives that are climbed where masks say, of which one comes for each."""
     notices: tuple[str, ...] = ()
     """Sentences that the user should read."""
 
@@ -105,6 +109,7 @@ def read_order(request: Mapping[str, Any]) -> Order:
         has_mask=has_mask,
         frames=_number(request, "frames", 0, LARGEST_FRAME, 0),
         guide=_guide(request),
+        regions=_regions(request),
         notices=notices,
     )
 
@@ -145,6 +150,15 @@ def _guide(request: Mapping[str, Any]) -> Path | None:
     if not isinstance(given, str) or "\0" in given or not Path(given).is_absolute():
         raise ProtocolError(f"guide: {given!r:.60} is not the absolute path of a file.")
     return Path(given)
+
+
+def _regions(request: Mapping[str, Any]) -> tuple[str, ...]:
+    given = request.get("regions", [])
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise ProtocolError(f"regions: {given!r:.60} is not a list of objectives.")
+    if len(given) > MOST_REGIONS:
+        raise ProtocolError(f"regions: {len(given)} are too many; {MOST_REGIONS} are allowed.")
+    return tuple(given)
 
 
 def _select(request: Mapping[str, Any], width: int, height: int) -> Box:

@@ -38,12 +38,14 @@ class Upload:
     Attributes:
         pixels: colours, (1, 3, H, W) float32 in 0..1.
         mask: (H, W) uint8, 255 where the dream may go; None if there is none.
+        regions: of each region where it is, (H, W) uint8 as well.
     """
 
     def __init__(self, height: int, width: int, *, in_file: bool) -> None:
         self._in_file = in_file
         self.pixels = self._empty(_COLORS, height, width)
         self.mask: Tensor | None = None
+        self.regions: list[Tensor] = []
         self._alpha: Tensor | None = None
         """(1, 1, H, W); None while all is opaque."""
         self._outside: Tensor | None = None
@@ -73,14 +75,21 @@ class Upload:
 
     def receive_mask(self, channel: Channel, chosen: Box) -> None:
         """Take the mask of the part, of which nothing counts outside what may change."""
+        came = self._levels(channel, "mask")
+        self.choose(chosen)
+        assert self.mask is not None  # noqa: S101 - just made
+        self.mask[chosen.rows, chosen.columns] = came[chosen.rows, chosen.columns]
+
+    def receive_region(self, channel: Channel) -> None:
+        """Take the mask of one more region, of the whole part: what lies around counts as well."""
+        self.regions.append(self._levels(channel, "region"))
+
+    def _levels(self, channel: Channel, key: str) -> Tensor:
         height, width = self.pixels.shape[2:]
-        self.mask = torch.zeros(height, width, dtype=torch.uint8, device="cpu")
-        for rows, data in self._strips(channel, "mask", 1):
-            values = torch.from_numpy(np.frombuffer(data, np.uint8).reshape(-1, width))
-            top, bottom = max(rows.start, chosen.rows.start), min(rows.stop, chosen.rows.stop)
-            if top < bottom:
-                inside = values[top - rows.start : bottom - rows.start, chosen.columns]
-                self.mask[top:bottom, chosen.columns] = inside
+        levels = torch.empty(height, width, dtype=torch.uint8, device="cpu")
+        for rows, data in self._strips(channel, key, 1):
+            levels[rows] = torch.from_numpy(np.frombuffer(data, np.uint8).reshape(-1, width))
+        return levels
 
     def choose(self, chosen: Box) -> None:
         """Let only this part change."""

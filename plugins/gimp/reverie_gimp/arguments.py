@@ -50,6 +50,16 @@ GUIDE = {
     "advanced": False,
     "below": "objective",
 }
+REGIONS = {
+    "name": "regions",
+    "kind": "text",
+    "title": "Regions",
+    "help": "Other objectives in other places: a channel of the image says where. Scripts give a "
+    "line CHANNEL = OBJECTIVE for each.",
+    "default": "",
+    "advanced": False,
+    "below": "guide",
+}
 
 
 def argument(setting: Setting) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def arguments() -> list[dict[str, Any]]:
 
     What has "below" stands in the dialog below the row of that argument.
     """
-    listed = [PRESET, *map(argument, settings()), RESULT, GUIDE]
+    listed = [PRESET, *map(argument, settings()), RESULT, GUIDE, REGIONS]
     letters = mnemonics([one["title"] for one in listed], TAKEN)
     return [{**one, "mnemonic": letters.get(one["title"], "")} for one in listed]
 

@@ -42,19 +42,30 @@ def gimp(place: Place, screen: Screen) -> Iterator[RealGimp]:
 
 
 def open_dialog(
-    gimp: RealGimp, screen: Screen, place: Place, photo_file: Path, **settings: object
+    gimp: RealGimp,
+    screen: Screen,
+    place: Place,
+    photo_file: Path,
+    first: str = "",
+    *,
+    forget: bool = True,
+    **settings: object,
 ) -> Path:
+    """Open it after what is done to the image `first`; give the job's answer to come."""
     for last in (place.profile / "plug-in-settings").glob("*reverie*"):
-        last.unlink()  # else the dialog has the settings of the one before, not these
+        if forget:
+            last.unlink()  # else the dialog has the settings of the one before, not these
     words = ", ".join(f"{key}={value!r}" for key, value in settings.items())
     job = gimp.start(f"""
 image = load({str(photo_file)!r})
+{first}
 before = save(top(image), "before")
 result = dream(image, image.get_layers(), mode=Gimp.RunMode.INTERACTIVE, {words})
 answer({{"result": result, "before": before, "after": save(top(image), "after"),
          "octaves": json.loads(bytes(p.get_data()))["recipe"].get("octaves")
          if (p := image.get_parasite("reverie-recipe")) else None,
-         "guided": p and "guided" in json.loads(bytes(p.get_data()))}})
+         "guided": p and "guided" in json.loads(bytes(p.get_data())),
+         "regions": p and json.loads(bytes(p.get_data())).get("regions")}})
 image.delete()
 """)
     wait_until(lambda: screen.has(TITLE))
@@ -214,6 +225,47 @@ def test_keep_so_far_ends_early_with_what_is_there(
     found = gimp.wait(job, patience=20)
     assert found["result"]["status"] == "success", found["result"]
     assert np.abs(pixels(found["after"]) - pixels(found["before"])).mean() > 0.005
+
+
+def test_a_region_is_added_in_the_dialog_and_there_the_next_time(
+    gimp: RealGimp, screen: Screen, photo_file: Path, place: Place
+) -> None:
+    (letter,) = (one["mnemonic"] for one in arguments() if one["name"] == "octaves")
+    with_channel = """
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 96, 0, 96, 128)
+Gimp.Selection.save(image).set_name("right half")
+Gimp.Selection.none(image)
+"""
+    job = open_dialog(gimp, screen, place, photo_file, with_channel, octaves=2, steps=3)
+    # The button above that row, which adds a region; then over two others to its objective.
+    screen.press(TITLE, f"alt+{letter}", "shift+Tab", "shift+Tab", "space")
+    time.sleep(0.5)
+    screen.press(TITLE, "shift+Tab", "shift+Tab", "shift+Tab")
+    screen.press(TITLE, *"rings")
+    wait_until(lambda: worker_processes(place) and not jobs(place))
+    time.sleep(3)
+    seen(screen, "region.png")
+    screen.press(TITLE, "alt+d")
+    found = gimp.wait(job)
+    assert found["result"]["status"] == "success", found["result"]
+    assert found["regions"] == ['layer("rings")']
+    again = gimp.run(f"""
+image = load({str(photo_file)!r})
+{with_channel}
+result = dream(image, image.get_layers(), mode=Gimp.RunMode.WITH_LAST_VALS)
+record = json.loads(bytes(image.get_parasite("reverie-recipe").get_data()))
+answer({{"result": result, "regions": record["regions"], "after": save(top(image), "again")}})
+image.delete()
+""")
+    assert again["result"]["status"] == "success", again["result"]
+    assert again["regions"] == found["regions"]
+    assert (pixels(again["after"]) == pixels(found["after"])).all()
+    # An image without that channel is dreamed on without the region.
+    job = open_dialog(gimp, screen, place, photo_file, forget=False)
+    screen.press(TITLE, "alt+d")
+    found = gimp.wait(job)
+    assert found["result"]["status"] == "success", found["result"]
+    assert found["regions"] is None
 
 
 def test_gimp_found_nothing_to_complain_of(gimp: RealGimp) -> None:

@@ -9,9 +9,10 @@ from gi.repository import GimpUi, GLib, GObject, Gtk
 from background import ask_worker
 from guide import guide_row
 from procedure import apply, preset_of, title
+from region_rows import RegionRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gi.repository import Gimp
 
@@ -34,13 +35,19 @@ class Controls:
     Args:
         config: what the controls show and change.
         facts: the arguments, presets and networks to begin with; the worker is asked for today's.
+        channels: the names of the image's.
         changed: called when the recipe has changed.
     """
 
     def __init__(
-        self, config: Gimp.ProcedureConfig, facts: Facts, changed: Callable[[], None]
+        self,
+        config: Gimp.ProcedureConfig,
+        facts: Facts,
+        channels: Sequence[str],
+        changed: Callable[[], None],
     ) -> None:
         self._config, self._facts, self._changed = config, facts, changed
+        self._regions = RegionRows(config, channels, ROWS)
         self._networks = {one["name"]: one for one in facts.networks}
         self._layers: dict[str, list[str]] = {}
         self._is_closed = False
@@ -95,6 +102,8 @@ class Controls:
         if name == "network":
             self._network_store = Gtk.ListStore(str, str)
             return GimpUi.prop_string_combo_box_new(self._config, name, self._network_store, 0, 1)
+        if name == "regions":
+            return self._regions.widget
         if one["kind"] == "choice":
             return GimpUi.prop_choice_combo_box_new(self._config, name)
         if one["kind"] == "file":
@@ -118,6 +127,7 @@ class Controls:
             box.get_child(),
             "text",
             GObject.BindingFlags.BIDIRECTIONAL | GObject.BindingFlags.SYNC_CREATE,
+            lambda _, text: text or "",  # from its cache, GIMP gives None for an empty default
         )
         return box
 
@@ -219,17 +229,20 @@ class Controls:
     def _fill_layers(self, network: str) -> None:
         text = self._config.get_property("objective")
         self._objectives.remove_all()
-        for layer in self._layers.get(network, []):
+        layers = self._layers.get(network, [])
+        for layer in layers:
             self._objectives.append_text(layer)
         default = self._networks.get(network, {}).get("default_layer", "")
         entry = self._objectives.get_child()
         entry.set_placeholder_text(default or "the layer that suits the network")
         entry.set_text(text or "")
+        self._regions.offer(layers, default)
 
     def _forget_objective(self) -> None:
         """Another network has other layers: dream its default until the user chooses."""
         self._is_applying = True
         self._config.set_property("objective", "")
+        self._regions.forget_objectives()
         self._is_applying = False
 
 
@@ -254,6 +267,9 @@ def _grid() -> Gtk.Grid:
 def _add_row(grid: Gtk.Grid, one: dict[str, Any], control: Gtk.Widget) -> None:
     row = len(grid.get_children()) // 2
     label = Gtk.Label(label=title(one), use_underline=True, xalign=0)
+    if isinstance(control, Gtk.Box) and control.get_orientation() == Gtk.Orientation.VERTICAL:
+        label.set_valign(Gtk.Align.START)  # several rows belong to it
+        label.set_margin_top(ROWS)
     label.set_mnemonic_widget(_focus(control))
     for widget in (label, control):
         widget.set_tooltip_text(one["help"])

@@ -14,6 +14,7 @@ from controls import Controls  # noqa: E402
 from filtering import dream_on  # noqa: E402
 from preview import Preview  # noqa: E402
 from procedure import apply, recipe_of  # noqa: E402
+from regions import forget_others, regions_of  # noqa: E402
 from reports import StatusBar, sentence  # noqa: E402
 from worker_client import Cancelled, WorkerError  # noqa: E402
 
@@ -43,6 +44,7 @@ def ask_and_dream(
         known = {preset["name"]: preset["recipe"] for preset in facts.presets}
         apply(known.get(named, {}), config, facts)
         config.set_property("preset", "")
+    forget_others(config, place.image)
     dialog = DreamDialog(procedure, config, place, facts)
     try:
         if not dialog.ask():
@@ -63,13 +65,14 @@ class DreamDialog:
         self, procedure: Gimp.Procedure, config: Gimp.ProcedureConfig, place: Place, facts: Facts
     ) -> None:
         self.wants_stop = False
-        self._config, self._facts = config, facts
+        self._config, self._place, self._facts = config, place, facts
         self._is_cancelled = False
         self._bar: StatusBar | None = None
         self._window = GimpUi.ProcedureDialog.new(procedure, config, "Reverie")
         self._window.set_ok_label("_Dream")
         self._preview = Preview(place, facts)
-        self._controls = Controls(config, facts, self._refresh)
+        channels = [channel.get_name() for channel in place.image.get_channels()]
+        self._controls = Controls(config, facts, channels, self._refresh)
         self._progress = Gtk.ProgressBar(show_text=True, no_show_all=True, margin=SPACE)
         columns = Gtk.Box(spacing=SPACE, border_width=SPACE)
         columns.pack_start(self._preview.widget, True, True, 0)
@@ -130,7 +133,8 @@ class DreamDialog:
 
     def _refresh(self) -> None:
         try:
-            self._preview.dream(recipe_of(self._config, self._facts))
+            regions = regions_of(self._config, self._place.image)
+            self._preview.dream(recipe_of(self._config, self._facts), regions)
         except WorkerError as error:
             self._preview.refuse(str(error))
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from gi.repository import Gegl, Gimp
 
 from procedure import preset_of, recipe_of
+from regions import regions_of
 from worker_client import Connection, WorkerError, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from facts import Facts
+    from regions import Region
     from reports import Report
 
 PIXELS = "R'G'B'A float"
@@ -105,12 +107,12 @@ def dream_on(place: Place, config: Gimp.ProcedureConfig, facts: Facts, report: R
         Cancelled: the report wants no more; nothing has changed.
         WorkerError: it cannot be done; nothing has changed.
     """
-    asked = recipe_of(config, facts)
+    asked, regions = recipe_of(config, facts), regions_of(config, place.image)
     look = asked.get("preset") or preset_of(config, facts)
     layer = _result_layer(place, config.get_property("result"))
     with connect(vars(facts), report.idle) as link:
-        ask(link, place, asked, report.frames)
-        send_picture(link, place, receive_until("send", link, report))
+        ask(link, place, {**asked, **named(regions)}, report.frames)
+        send_picture(link, place, regions, receive_until("send", link, report))
         last = receive_until("result", link, report)
         shadow = layer.get_shadow_buffer()
         while "end" not in (answer := link.receive())[0]:
@@ -120,6 +122,11 @@ def dream_on(place: Place, config: Gimp.ProcedureConfig, facts: Facts, report: R
         shadow.flush()
         del shadow
     _lay_in(place, layer, look, last["record"])
+
+
+def named(regions: Sequence[Region]) -> dict[str, Any]:
+    """Give what is asked for in regions."""
+    return {"regions": [region.objective for region in regions]} if regions else {}
 
 
 def ask(link: Connection, place: Place, asked: dict[str, Any], frames: int) -> None:
@@ -137,17 +144,22 @@ def ask(link: Connection, place: Place, asked: dict[str, Any], frames: int) -> N
     )
 
 
-def send_picture(link: Connection, place: Place, wanted: dict[str, Any]) -> None:
-    """Send what the worker wants to see of the picture, and of the selection."""
+def send_picture(
+    link: Connection, place: Place, regions: Sequence[Region], wanted: dict[str, Any]
+) -> None:
+    """Send what the worker wants to see of the picture, the selection and regions."""
     part, rows = tuple(wanted["send"]), wanted["rows"]
     for top, bottom, pixels in _strips(place.drawable.get_buffer(), part, rows, PIXELS):
         link.send({"rows": [top, bottom]}, pixels)
+    _, left, above = place.drawable.get_offsets()
+    part = (part[0] + left, part[1] + above, *part[2:])  # selection and channels are the image's
     if place.is_selected:
-        _, left, above = place.drawable.get_offsets()
-        part = (part[0] + left, part[1] + above, *part[2:])  # the selection is the image's
         selection = place.image.get_selection().get_buffer()
         for top, bottom, mask in _strips(selection, part, rows, "Y u8"):
             link.send({"mask": [top, bottom]}, mask.translate(_ANY))
+    for region in regions:
+        for top, bottom, mask in _strips(region.mask, part, rows, region.form):
+            link.send({"region": [top, bottom]}, mask)
 
 
 def receive_until(key: str, link: Connection, report: Report) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from gi.repository import Gdk, GdkPixbuf, Gegl, GLib, Gtk
 
 from background import Task, in_gtk
-from filtering import PIXELS
+from filtering import PIXELS, named
 from reports import sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from facts import Facts
     from filtering import Place
+    from regions import Region
     from worker_client import Connection
 
 SIDE = 320
@@ -37,6 +40,7 @@ class Preview:
     def __init__(self, place: Place, facts: Facts) -> None:
         self._place, self._facts = place, facts
         self._asked: dict[str, Any] = {"recipe": {}}
+        self._regions: Sequence[Region] = ()
         self._fault = ""
         self._task: Task | None = None
         self._timer = 0
@@ -57,9 +61,9 @@ class Preview:
         self.widget.pack_start(self._switch, False, False, 0)
         self.widget.pack_start(self._status, False, False, 0)
 
-    def dream(self, asked: dict[str, Any]) -> None:
+    def dream(self, asked: dict[str, Any], regions: Sequence[Region]) -> None:
         """Dream with these settings soon; what was under way is forgotten."""
-        self._asked, self._fault = asked, ""
+        self._asked, self._regions, self._fault = asked, regions, ""
         self._begin()
 
     def refuse(self, fault: str) -> None:
@@ -104,10 +108,11 @@ class Preview:
         if self._fault:
             self._fail(self._fault)
             return False
-        pixels = self._read(PIXELS)
+        planes = [("rows", self._read(PIXELS)), *(("region", mask) for mask in self._masks())]
         recipe = {**self._asked["recipe"], "size": 0}  # it has the dream's scale already
         request = {
             **self._asked,
+            **named(self._regions),
             "recipe": recipe,
             "do": "dream",
             "width": width,
@@ -119,10 +124,11 @@ class Preview:
             link.ask(request)
             while "send" not in (wanted := link.receive())[0]:
                 in_gtk(self._hear, task, *wanted)
-            rows, line = wanted[0]["rows"], len(pixels) // height
-            for top in range(0, height, rows):
-                bottom = min(top + rows, height)
-                link.send({"rows": [top, bottom]}, pixels[top * line : bottom * line])
+            for key, values in planes:
+                rows, line = wanted[0]["rows"], len(values) // height
+                for top in range(0, height, rows):
+                    bottom = min(top + rows, height)
+                    link.send({key: [top, bottom]}, values[top * line : bottom * line])
             while "result" not in (report := link.receive())[0]:
                 in_gtk(self._hear, task, *report)
 
@@ -168,6 +174,14 @@ class Preview:
         buffer = self._place.drawable.get_buffer()
         data: bytes = buffer.get(part, self._scale, form, Gegl.AbyssPolicy.CLAMP)
         return data
+
+    def _masks(self) -> Iterator[bytes]:
+        """Read the regions' masks of the part that is shown, at its scale."""
+        part, (_, left, above) = self._part(), self._place.drawable.get_offsets()
+        part.x += round(left * self._scale)
+        part.y += round(above * self._scale)
+        for region in self._regions:
+            yield region.mask.get(part, self._scale, region.form, Gegl.AbyssPolicy.NONE)
 
     def _show_original(self) -> tuple[int, int]:
         part = self._part()

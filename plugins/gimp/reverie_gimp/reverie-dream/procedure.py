@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facts import Facts
 
 READ_WRITE = GObject.ParamFlags.READWRITE
-OWN = ("preset", "result", "guide")
+OWN = ("preset", "result", "guide", "regions")
 """Arguments that are no settings of a recipe."""
 
 
