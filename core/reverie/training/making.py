@@ -27,7 +27,7 @@ from reverie.training.scenes import compose
 from reverie.training.teacher import Teacher
 from reverie.training.train import Plan, Trainer
 
-SCENES = 10_000
+SCENES = 30_000
 SIZE = 168
 """px: the side of a scene; crops of 144 are learned on."""
 EVERY = 500

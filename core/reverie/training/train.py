@@ -20,6 +20,7 @@ from reverie.networks.embedded import EmbeddedNetwork
 from reverie.training.dreams import Pool
 from reverie.training.matching import Scale, feature_loss, gradient_cosines, read, thinned
 from reverie.training.teacher import SEEN, Teacher, normalise, students
+from reverie.training.variations import varied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,12 +112,9 @@ class Trainer:
             return Scale([self.teacher(self._scenes(24, random)) for _ in range(16)])
 
     def _scenes(self, count: int, random: np.random.Generator) -> Tensor:
-        room = self.scenes.shape[1] - SEEN
-        top, left = random.integers(0, room + 1, 2)
         numbers = np.sort(random.choice(len(self.scenes), count, replace=False))
-        part = self.scenes[numbers, top : top + SEEN, left : left + SEEN]
-        image = normalise(torch.from_numpy(part).to(self.device))
-        return image.flip(3) if random.integers(2) else image
+        scenes = normalise(torch.from_numpy(self.scenes[numbers]).to(self.device))
+        return varied(scenes, SEEN, random)
 
     def _mixed(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16)

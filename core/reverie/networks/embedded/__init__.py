@@ -62,12 +62,12 @@ class EmbeddedNetwork(nn.Module):
         )
         self.trunk = nn.ModuleList(
             [
-                nn.Sequential(begin, _Step(96, 32, norm), _Mix(96, 128, norm)),
-                nn.Sequential(_Halve(96, 128, 256, norm), _Step(256, 64, norm)),
-                _Step(256, 64, norm),
-                _Step(256, 64, norm),
-                _Step(256, 64, norm),
-                nn.Sequential(_Halve(256, 256, 320, norm), _Step(320, 80, norm)),
+                nn.Sequential(begin, _Step(96, 32, norm), _Mix(96, 64, norm)),
+                nn.Sequential(_Halve(96, 64, 256, norm), _Step(256, 48, norm)),
+                _Step(256, 48, norm),
+                _Step(256, 48, norm),
+                _Step(256, 48, norm),
+                nn.Sequential(_Halve(256, 128, 320, norm), _Step(320, 80, norm)),
                 _Step(320, 80, norm),
             ]
         )
