@@ -227,6 +227,62 @@ BUILT_IN = (
         source="reverie, after lucid's space of waves",
     ),
     Preset(
+        name="origins",
+        summary="Creatures out of nothing, in the light of photographs: only phases are dreamed.",
+        recipe=Recipe(
+            octaves=1,
+            steps=128,
+            step_size=1.0,
+            parameterization="maco",
+            optimizer="adam",
+            start="noise",
+            crops=6,
+        ),
+        source="reverie, after MACO (Fel et al. 2023)",
+    ),
+    Preset(
+        name="lucid",
+        summary="One channel out of nothing, as the visualisations of Distill show it.",
+        recipe=Recipe(
+            network="googlenet",
+            objective="channel(inception4a.branch4.1.bn, 28)",
+            octaves=1,
+            steps=512,
+            step_size=0.1,
+            jitter=12,
+            parameterization="fourier",
+            optimizer="adam",
+            start="noise",
+            noise=2.5,
+            pad=12,
+            rotate=10,
+            scale=0.1,
+        ),
+        source="tensorflow/lucid, render_vis and its standard transforms",
+        notice=_NOT_5H + " There channel 476 of mixed4a is shown; it jitters by 8 px and again by "
+        "4, at 128 px. Adam's step of 0.05 is on the scale of a sigmoid; --start picture takes a "
+        "picture instead.",
+    ),
+    Preset(
+        name="horama",
+        summary="A class out of nothing, in the spectrum of photographs: MACO.",
+        recipe=Recipe(
+            network="resnet50",
+            objective="logit(flamingo)",
+            octaves=1,
+            steps=1000,
+            step_size=1.0,
+            jitter=0,
+            parameterization="maco",
+            optimizer="adam",
+            start="noise",
+            crops=6,
+        ),
+        source="serre-lab/Horama, maco; Fel et al. 2023",
+        notice="The original steps by NAdam, adds noise to its crops, cuts them in any size, and "
+        "takes whatever class is asked for.",
+    ),
+    Preset(
         name="neural-dream",
         summary="Adam's fifty steps in each of two octaves: every corner dreams as strongly.",
         recipe=Recipe(

@@ -92,17 +92,17 @@ def serve_dream(
     client: Client,
     order: Order,
     *,
-    device: str,
+    device: torch.device,
     turns: Turns,
     room: Room,
     is_ending: threading.Event,
-) -> str:
-    """Do one job, and say on which device.
+) -> None:
+    """Do one job.
 
     Args:
         client: it has sent its request.
         order: which was this.
-        device: as the command line takes it.
+        device: where to dream.
         turns: of all jobs.
         room: that they share.
         is_ending: set when the worker has to end at once.
@@ -110,7 +110,7 @@ def serve_dream(
         HungUp: the client wants no more.
         ReverieError: the job cannot be done.
     """
-    channel, where = client.channel, choose_device(device)
+    channel = client.channel
     for notice in order.notices:
         channel.send({"notice": notice})
     guide = None if order.guide is None else read_picture(order.guide).values
@@ -118,22 +118,21 @@ def serve_dream(
     others = recipes_of(order.recipe, [(None, each) for each in order.regions])
     if guide is not None and not look_at_guide(others):
         order = replace(order, recipe=guided(order.recipe))
-    climb = _prepare([order.recipe, *others], where, has_guide=guide is not None)
+    climb = _prepare([order.recipe, *others], device, has_guide=guide is not None)
     # A guide is laid over the whole picture, of which a part would not tell the size.
     part = find_part(order, None if climb.lays_guide else climb.margin, climb.stride)
     with room.take(part.area + (0 if guide is None else guide.shape[0] * guide.shape[1])):
-        memory = _memory(order, part, climb, where)
+        memory = _memory(order, part, climb, device)
         upload = _receive(channel, order, part, memory)
-        job = _Dreaming(client, order, part, upload, guide, climb, where, memory, is_ending)
+        job = _Dreaming(client, order, part, upload, guide, climb, device, memory, is_ending)
         future = turns.take(job.run)
         _follow(job, future, turns)
         try:
             dreamed = future.result()
         except CancelledError:
             raise WorkerError("the worker was ended before this dream's turn came.") from None
-        record = _record(order, others, network, where, dreamed)
+        record = _record(order, others, network, device, dreamed)
         _send_result(channel, order, part, upload, dreamed, record)
-    return str(where)
 
 
 def _load(client: Client, name: str) -> LoadedNetwork:

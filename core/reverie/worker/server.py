@@ -284,14 +284,16 @@ class Server:
         order = read_order(request)
         client = Client(channel)
         self._engine.wait(client.listen)
+        from reverie.device import choose_device
         from reverie.worker.job import serve_dream
 
         with self._counted():
-            start = time.monotonic()
-            self._used_device = serve_dream(
+            start, device = time.monotonic(), choose_device(self._device)
+            self._used_device = str(device)
+            serve_dream(
                 client,
                 order,
-                device=self._device,
+                device=device,
                 turns=self._turns,
                 room=self._room,
                 is_ending=self._is_ending,

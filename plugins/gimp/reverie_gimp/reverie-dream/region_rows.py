@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gi.repository import Gtk, Pango
 
-from regions import lines_of, split
+from region_lines import join, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,14 +75,13 @@ class RegionRows:
 
     def _follow(self, _config: Gimp.ProcedureConfig, _spec: GObject.ParamSpec | None) -> None:
         """Show what Reset, Load Settings, or the last time have set."""
-        wanted = [split(line, self._channels) for line in lines_of(self._config)]
+        wanted = pairs(self._config.get_property("regions"), self._channels)
         if wanted != self._shown():
             self._fill(wanted)
 
     def _write(self) -> None:
         if not self._is_filling:
-            lines = [f"{channel} = {objective}" for channel, objective in self._shown()]
-            self._config.set_property("regions", "\n".join(lines))
+            self._config.set_property("regions", join(self._shown()))
 
     def _fill(self, regions: Sequence[tuple[str, str]]) -> None:
         self._is_filling = True

@@ -1,8 +1,4 @@
-"""Regions: other objectives where channels of the image are white, as a text and as masks.
-
-The text is what GIMP keeps, and scripts give: a line "CHANNEL = OBJECTIVE" for each, or the channel
-alone for the network's default.
-"""
+"""Regions: other objectives where channels of the image are white."""
 
 from __future__ import annotations
 
@@ -11,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from gi.repository import Babl
 
+from region_lines import join, pairs
 from worker_client import WorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from gi.repository import Gegl, Gimp
 
 
@@ -48,8 +43,7 @@ def regions_of(config: Gimp.ProcedureConfig, image: Gimp.Image) -> list[Region]:
     """
     channels = {channel.get_name(): channel for channel in image.get_channels()}
     found = []
-    for line in lines_of(config):
-        name, objective = split(line, channels)
+    for name, objective in pairs(config.get_property("regions"), channels):
         if name not in channels:
             listed = ", ".join(f'"{one}"' for one in channels)
             raise WorkerError(
@@ -60,27 +54,8 @@ def regions_of(config: Gimp.ProcedureConfig, image: Gimp.Image) -> list[Region]:
     return found
 
 
-def lines_of(config: Gimp.ProcedureConfig) -> list[str]:
-    """List the regions' lines."""
-    text = config.get_property("regions") or ""
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def split(line: str, names: Iterable[str]) -> tuple[str, str]:
-    """Give channel and objective of a line, of which the objective may be left out.
-
-    Args:
-        line: as the text has it.
-        names: of the image's channels: there may be a "=" in them.
-    """
-    ends = ("", "=")
-    fitting = [n for n in names if line.startswith(n) and line[len(n) :].lstrip()[:1] in ends]
-    name = max(fitting, key=len, default=line.partition("=")[0].rstrip())
-    return name, line[len(name) :].lstrip().removeprefix("=").strip()
-
-
 def forget_others(config: Gimp.ProcedureConfig, image: Gimp.Image) -> None:
     """Leave out regions of another image, which this one has no channels for."""
     names = [channel.get_name() for channel in image.get_channels()]
-    kept = [line for line in lines_of(config) if split(line, names)[0] in names]
-    config.set_property("regions", "\n".join(kept))
+    regions = pairs(config.get_property("regions"), names)
+    config.set_property("regions", join(region for region in regions if region[0] in names))
