@@ -1,6 +1,6 @@
 # make dream   set up, dream with the embedded network, write dream.png
 # make test    set up with the test extras, run everything that CI runs
-# make bench   compare a step with the classic loop's; make gallery  the README's pictures, anew
+# make bench   compare a step with the classic loop's; make gallery  the pictures of README and docs, anew
 #              BENCH="--lucent DIR" adds a peer; tests/bench/steps.py --help says what else
 # make network TEACHER=FILE   the embedded network, anew: two hours on two cores; FILE is SqueezeNet 1.0's weights
 # make test-ray  install Ray too (about 250 MB), and run the tests that need it (minutes)
@@ -46,6 +46,7 @@ bench: $(VENV)/.installed-tests
 gallery: $(VENV)/.installed-tests
 	$(BIN)/python -m pip install --quiet --editable ".[gallery]"
 	$(BIN)/python tests/gallery/build.py docs/gallery
+	$(BIN)/python tests/gallery/techniques.py docs/techniques
 
 network: $(VENV)/.installed
 	@test -n "$(TEACHER)" || (echo "Say where the teacher's weights are: make network TEACHER=FILE"; exit 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from reverie.engine import canvas, tiles, transforms
 from reverie.engine.gradient import image_gradient
 from reverie.engine.prepare import prepare
 from reverie.engine.transforms import View, Views, _spread_in_order, is_transformed, transformed
+from reverie.engine.wrapping import FRAME, Wraps, extend
 from reverie.networks.loading import load_network
 from reverie.objectives import layer
 
@@ -67,6 +69,9 @@ VIEWS = [
     View((15, 19), turned(-7, 0.6), (4.5, 6.5), is_padded=True),
     View((5, 6), ((0.9, 0.2), (0.3, -1.1)), (1.0, 12.0)),
     View((4, 4), STRAIGHT, (-40.0, 60.0), is_padded=True),  # sees nothing of the picture
+    View((9, 13), turned(35, 1.1), (1.0, 12.0), wraps=Wraps(True, True)),
+    View((25, 31), turned(100, 0.4), (4.0, 3.5), wraps=Wraps(True, True)),  # goes around often
+    View((9, 13), turned(-20, 0.8), (4.5, 40.0), wraps=Wraps(across=True)),
 ]
 
 
@@ -267,9 +272,25 @@ def test_what_an_objective_compares_with_is_seen_through_the_same_view(
     assert values == [0]
 
 
-def test_edges_that_meet_are_refused_in_a_sentence(picture: torch.Tensor) -> None:
-    with pytest.raises(RecipeError, match=r"edges: 'tile' does not go together with rotate"):
-        dream(picture, QUICK.evolve(edges="tile"))
+@pytest.mark.parametrize("wraps", [Wraps(True, True), Wraps(across=True)])
+def test_where_edges_meet_a_view_is_that_of_many_copies(wraps: Wraps) -> None:
+    picture, halo = noise(1, 3, 9, 13), 40
+    many = extend(picture, halo, wraps)
+    view = View((9, 13), turned(35, 0.7), (2.0, 11.0), wraps=wraps)
+    there = replace(view, middle=(2.0 + halo * wraps.down, 11.0 + halo), wraps=FRAME)
+    assert torch.allclose(view.see(picture), there.see(many).double(), atol=1e-5)
+
+
+def test_where_edges_meet_views_lie_anywhere() -> None:
+    views = Views(Recipe(rotate=10, edges="panorama"), 1)
+    middles = [views.draw((40, 60))[0].middle for _ in range(300)]
+    assert {down for down, _ in middles} == {20.0}
+    assert {across for _, across in middles} == set(range(60))
+
+
+def test_a_border_where_edges_meet_is_refused_in_a_sentence(picture: torch.Tensor) -> None:
+    with pytest.raises(RecipeError, match=r"pad: 6 does not go together with edges 'tile'"):
+        dream(picture, QUICK.evolve(edges="tile", pad=6))
 
 
 def test_transforms_work_for_any_shape() -> None:

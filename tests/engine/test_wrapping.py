@@ -158,14 +158,28 @@ def test_a_dream_on_what_repeats_has_no_seam(edges: Any, dims: tuple[int, ...]) 
     assert max(jump(dream(picture, recipe), dim) for dim in dims) > 1.25
 
 
+@pytest.mark.parametrize(("edges", "dims"), [("tile", (2, 3)), ("panorama", (3,))])
+@pytest.mark.parametrize("crops", [0, 2])
+def test_a_dream_that_is_turned_and_cropped_has_no_seam(
+    edges: Any, dims: tuple[int, ...], crops: int
+) -> None:
+    views: dict[str, Any] = {"rotate": 20, "scale": 0.1, "flip": True, "crops": crops}
+    recipe = Recipe(octaves=2, steps=6, step_size=3.0, smoothing=0.5, **views)
+    picture = tiling(110, 150)
+    for dim in dims:
+        assert jump(dream(picture, recipe.evolve(edges=edges)), dim) < 1.25
+        assert jump(dream(picture, recipe), dim) > 1.8
+
+
 @pytest.mark.parametrize("edges", ["tile", "panorama"])
 def test_pictures_too_small_for_the_network_dream_as_well(edges: Any) -> None:
     picture = tiling(9, 12)
-    recipe = Recipe(octaves=2, steps=2, edges=edges, precision="float32")
-    dreamed = dream(picture, recipe)
-    assert dreamed.shape == picture.shape
-    assert not torch.equal(dreamed, picture)
-    assert torch.equal(dreamed, dream(picture, recipe))
+    for rotate in (0, 30):
+        recipe = Recipe(octaves=2, steps=2, edges=edges, precision="float32", rotate=rotate)
+        dreamed = dream(picture, recipe)
+        assert dreamed.shape == picture.shape
+        assert not torch.equal(dreamed, picture)
+        assert torch.equal(dreamed, dream(picture, recipe))
 
 
 def test_a_mask_on_a_tile_keeps_every_bit_outside() -> None:

@@ -20,7 +20,7 @@ import reverie
 Array = np.ndarray[Any, Any]
 
 SAMPLES = Path(reverie.__file__).parent / "samples"
-SIDE = 288
+SIDE = 256
 """px of a tile."""
 LINE = 16
 """px of the text under it."""
@@ -55,6 +55,20 @@ def half(*, right: bool) -> Array:
     return soft if right else 1 - soft
 
 
+_OF_WAVES: dict[str, Any] = {
+    "objective": "channel(creatures.0, 314)",
+    "start": "noise",
+    "parameterization": "fourier",
+    "optimizer": "adam",
+    "octaves": 1,
+    "steps": 128,
+    "step_size": 0.3,
+    "rotate": 10,
+    "scale": 0.1,
+    "pad": 12,
+}
+_ORIGINS = reverie.registry().presets()["origins"].recipe.model_dump(exclude_unset=True)
+
 SHEETS = {
     "objectives": (
         Tile("the picture", {"steps": 1, "step_size": 0.01, "octaves": 1}),
@@ -67,8 +81,11 @@ SHEETS = {
         Tile("neuron(creatures, 11)", {"objective": "neuron(creatures, 11)", "steps": 20}),
         Tile("strongest(gazes, 5)", {"objective": "strongest(gazes, 5)"}),
         Tile("weakest(gazes, 50)", {"objective": "weakest(gazes, 50)"}),
+        Tile("middling(gazes, 20)", {"objective": "middling(gazes, 20)"}),
         Tile("above_average(eyes)", {"objective": "above_average(eyes)"}),
         Tile('direction(eyes, "3:1 40:1")', {"objective": 'direction(eyes, "3:1 40:1")'}),
+        Tile("logit(castle)", {"objective": "logit(castle)"}),
+        Tile('logit("bald eagle")', {"objective": 'logit("bald eagle")'}),
         Tile("gazes - 20*strongest(gazes, 5)", {"objective": "gazes - 20*strongest(gazes, 5)"}),
         Tile("guide(rings), of the garden", {"objective": "guide(rings)"}, guide="garden"),
         Tile("guide_mean(eyes), of the garden", {"objective": "guide_mean(eyes)"}, guide="garden"),
@@ -82,7 +99,7 @@ SHEETS = {
     "regularizers": (
         Tile("creatures", {"objective": "creatures"}),
         Tile("- 3e4*total_variation()", {"objective": "creatures - 3e4*total_variation()"}),
-        Tile("- 1e5*total_variation(2)", {"objective": "creatures - 1e5*total_variation(beta=2)"}),
+        Tile("- 1e6*total_variation(2)", {"objective": "creatures - 1e6*total_variation(beta=2)"}),
         Tile("- 1e5*l2()", {"objective": "creatures - 1e5*l2()"}),
         Tile("- 1e6*l2_to_original()", {"objective": "creatures - 1e6*l2_to_original()"}),
         Tile("- 1e6*alpha_norm()", {"objective": "creatures - 1e6*alpha_norm()"}),
@@ -92,7 +109,28 @@ SHEETS = {
             "- clip_small_contribution(20)",
             {"objective": "creatures - clip_small_contribution(20)"},
         ),
+        Tile("smoothing 0.5, to compare", {"smoothing": 0.5}),
+    ),
+    "shaping": (
+        Tile("normalization mean", {}),
+        Tile("normalization std", {"normalization": "std"}),
         Tile("smoothing 0.5", {"smoothing": 0.5}),
+        Tile("laplacian 4", {"laplacian": 4}),
+        Tile("laplacian 6, smoothing 0.5", {"laplacian": 6, "smoothing": 0.5}),
+    ),
+    "transforms": (
+        Tile("jitter 0", {"jitter": 0}),
+        Tile("rotate 20", {"rotate": 20}),
+        Tile("scale 0.2", {"scale": 0.2}),
+        Tile("crops 4", {"crops": 4}),
+        Tile("all of lucid's", {"rotate": 10, "scale": 0.1, "pad": 12, "jitter": 12}),
+    ),
+    "starts": (
+        Tile("start noise", {"start": "noise", "octaves": 5}),
+        Tile("start grey", {"start": "grey", "octaves": 5}),
+        Tile("start procedural", {"start": "procedural", "octaves": 5}),
+        Tile("noise, fourier, adam", _OF_WAVES),
+        Tile("the preset origins", _ORIGINS),
     ),
     "spaces": (
         Tile("pixels, plain", {}),
@@ -110,6 +148,12 @@ SHEETS = {
         Tile("50 steps", {"steps": 50}),
         Tile("50 steps, anchor 0.2", {"steps": 50, "anchor": 0.2}),
         Tile("edges tile, 2 x 2", {"edges": "tile", "octaves": 3}, "gravel", repeats=(2, 2)),
+        Tile(
+            "edges tile, rotate 20, 2 x 2",
+            {"edges": "tile", "octaves": 3, "rotate": 20},
+            "gravel",
+            repeats=(2, 2),
+        ),
         Tile("edges panorama, twice", {"edges": "panorama"}, repeats=(1, 2)),
     ),
 }

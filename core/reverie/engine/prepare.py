@@ -220,7 +220,7 @@ def prepare(
     most = LARGE if memory is None else memory // footprint
     cells = _cells(network, prepared, objective)
     halo = -(-max(reach, network.smallest_side(objective.layers)) // stride) * stride
-    wraps = wraps_of(recipe.edges)
+    wraps = FRAME if is_transformed(recipe) else wraps_of(recipe.edges)  # of what is seen
     gradient = tiled(
         whole,
         None if not local else reach if wraps == FRAME else halo,

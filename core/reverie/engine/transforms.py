@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from reverie.engine.reference import Reference
     from reverie.engine.tiles import Gradient
+    from reverie.engine.wrapping import Wraps
     from reverie.recipe import Recipe
 
 WINDOW = 0.5
@@ -43,8 +44,8 @@ class View:
 
     The pixel at (y, x) from the view's middle shows what is at M (y, x) + `middle` in the picture,
     M = [[cos a, -sin a], [sin a, cos a]] / z for an angle a and a zoom z, its second column negated
-    where it is mirrored. What lies outside of the picture is the picture reflected at its edges, or
-    mid grey where it is padded.
+    where it is mirrored. What lies outside of the picture is what lies across edges that meet, else
+    the picture reflected at its edges, or mid grey where it is padded.
     """
 
     size: tuple[int, int]
@@ -55,13 +56,15 @@ class View:
     """Where the view's middle is, in px of the picture from its top left corner."""
     is_padded: bool = False
     """Outside is mid grey; else reflected."""
+    wraps: Wraps = FRAME
+    """Which of the picture's edges meet."""
 
     def see(self, image: Tensor) -> Tensor:
         """Give what is seen of pictures (N, C, H, W), in a file if they are."""
         result = empty((*image.shape[:2], *self.size), like=image).to(image.dtype)
         for rows, columns in _blocks(self.size):
             window, grid = self._window(rows, columns, image)
-            result[:, :, rows, columns] = self._sampled(image[window], grid)
+            result[:, :, rows, columns] = self._sampled(window.cut(image), grid)
             hand_back(image, result)
         return result
 
@@ -72,8 +75,8 @@ class View:
             result[:, :, rows] = 0
         for rows, columns in _blocks(self.size):
             window, grid = self._window(rows, columns, result)
-            part = result[window]
-            part += _spread(gradient[:, :, rows, columns], grid, part.shape, self._outside)
+            shape = (*gradient.shape[:2], *window.size)
+            window.add(result, _spread(gradient[:, :, rows, columns], grid, shape, self._outside))
             hand_back(gradient, result)
         return result
 
@@ -88,22 +91,21 @@ class View:
         )
         return seen + grey
 
-    def _window(
-        self, rows: slice, columns: slice, image: Tensor
-    ) -> tuple[tuple[slice, slice, slice, slice], Tensor]:
+    def _window(self, rows: slice, columns: slice, image: Tensor) -> tuple[_Window, Tensor]:
         """Give the part of a picture that a block of the view shows, and where in it, -1..1."""
-        down, across = self._places(rows, columns)
         spans, grid = [], []
-        for place, length in ((down, image.shape[2]), (across, image.shape[3])):
-            at = place if self.is_padded else _reflected(place, length)
+        places = self._places(rows, columns)
+        for place, length, meet in zip(places, image.shape[2:], self.wraps, strict=True):
+            at = place if meet or self.is_padded else _reflected(place, length)
             low, high = at.aminmax()
-            first = max(0, min(math.floor(low), length - 2))
-            last = min(length, max(math.floor(high) + 2, first + 2))
-            spans.append(slice(first, last))
+            first, last = math.floor(low), math.floor(high) + 2
+            if not meet:
+                first = max(0, min(first, length - 2))
+                last = min(length, max(last, first + 2))
+            spans.append(list(_spans(first, last, length)))
             grid.append((at - first) * (2 / max(1, last - first - 1)) - 1)
         found = torch.stack([grid[1], grid[0]], dim=-1)[None].to(image.device, image.dtype)
-        every = slice(None)
-        return (every, every, spans[0], spans[1]), found.expand(len(image), -1, -1, -1)
+        return _Window(spans[0], spans[1]), found.expand(len(image), -1, -1, -1)
 
     def _places(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         """Where in the picture the pixels of a block are, as rows and columns counted from 0."""
@@ -115,6 +117,49 @@ class View:
         down = a * y[:, None] + b * x[None] + (self.middle[0] - 0.5)
         across = c * y[:, None] + d * x[None] + (self.middle[1] - 0.5)
         return down, across
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A part of a picture, of several pieces where it goes on across edges that meet."""
+
+    rows: list[slice]
+    columns: list[slice]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in px."""
+        height, width = (sum(s.stop - s.start for s in each) for each in (self.rows, self.columns))
+        return height, width
+
+    def cut(self, image: Tensor) -> Tensor:
+        """Give it of pictures (N, C, H, W); no copy if it is of one piece."""
+        strips = [_joined([image[:, :, r, c] for c in self.columns], dim=3) for r in self.rows]
+        return _joined(strips, dim=2)
+
+    def add(self, image: Tensor, part: Tensor) -> None:
+        """Add to it in place, piece after piece: the adjoint of `cut`."""
+        top = 0
+        for rows in self.rows:
+            bottom, left = top + rows.stop - rows.start, 0
+            for columns in self.columns:
+                right = left + columns.stop - columns.start
+                image[:, :, rows, columns] += part[:, :, top:bottom, left:right]
+                left = right
+            top = bottom
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+
+
+def _spans(first: int, last: int, length: int) -> Iterator[slice]:
+    """Cut first..last at the edges, where counting begins anew."""
+    while first < last:
+        start = first % length
+        stop = min(length, start + last - first)
+        yield slice(start, stop)
+        first += stop - start
 
 
 def _blocks(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
@@ -169,8 +214,10 @@ class Views:
     One view shows the whole picture, with `pad` px more on each side, turned by an angle in
     -rotate..rotate, enlarged by a zoom in 1 - scale..1 + scale, and mirrored every second time if
     `flip`. With `crops` there are so many views, each half as wide and high, their middles anywhere
-    in the picture, so that every pixel is seen as often (reflected, edges count as much). All are
-    uniform. lucid draws angles and zooms from short lists instead, and shifts without going around.
+    in the picture, so that every pixel is seen as often (reflected, edges count as much). Where
+    edges meet, no place is the middle: a view's is anywhere between them, so that its own edges,
+    at which the network sees its padding, lie nowhere in particular. All are uniform. lucid draws
+    angles and zooms from short lists instead, and shifts without going around.
 
     Args:
         recipe: says which transforms, and how far they go.
@@ -194,20 +241,25 @@ class Views:
         zoom = 1 + recipe.scale * (2 * drawn[1] - 1)
         side = -1 if recipe.flip and drawn[2] < 1 / 2 else 1
         canvas = [length + 2 * recipe.pad for length in size]
-        middle, seen = [length / 2 for length in size], canvas
+        wraps = wraps_of(recipe.edges)
+        pairs = zip(canvas, wraps, strict=True)
+        seen = [max(whole, self._smallest) if meet else whole for whole, meet in pairs]
         if recipe.crops:
             # Odd, so that a window has a pixel in its middle, and nothing is blurred.
             seen = [max(round(WINDOW * whole), self._smallest) | 1 for whole in canvas]
-            middle = [
-                math.floor(place * whole) + 0.5 - recipe.pad
-                for place, whole in zip(drawn[3:], canvas, strict=True)
-            ]
+        middle = [
+            math.floor(place * whole) + (length % 2) / 2 - recipe.pad
+            if recipe.crops or meet
+            else (whole / 2 - recipe.pad)
+            for place, whole, length, meet in zip(drawn[3:], canvas, seen, wraps, strict=True)
+        ]
         cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
         return View(
             size=(seen[0], seen[1]),
             matrix=((cos, -sin * side), (sin, cos * side)),
             middle=(middle[0], middle[1]),
             is_padded=recipe.pad > 0,
+            wraps=wraps,
         )
 
 
@@ -220,23 +272,24 @@ def transformed(gradient: Gradient, recipe: Recipe, smallest: int) -> Gradient:
     """Make a gradient that sees pictures through random views, another in each step.
 
     The mean of an objective over the views is climbed: its gradient is the mean of theirs, each
-    brought back through its view. Jitter shifts what is seen, but not crops, which lie at random
-    anyway. What an objective compares with is seen through the same view. A view is of the whole
-    picture; what is seen is cut into tiles.
+    brought back through its view. Jitter shifts what is seen, but not crops, nor across edges that
+    meet: those views lie at random anyway. What an objective compares with is seen through the
+    same view. A view is of the whole picture; what is seen is cut into tiles.
 
     Args:
         gradient: of what is seen.
         recipe: says which transforms.
         smallest: px; the network sees nothing in a smaller picture.
     Raises:
-        RecipeError: the recipe's edges meet, which turned edges cannot.
+        RecipeError: the recipe's edges meet, and a border would part them.
     """
     if not is_transformed(recipe):
         return gradient
-    if wraps_of(recipe.edges) != FRAME:
+    wraps = wraps_of(recipe.edges)
+    if recipe.pad and wraps != FRAME:
         raise RecipeError(
-            f"edges: {recipe.edges!r} does not go together with rotate, scale, flip, pad or "
-            "crops, after which edges no longer meet; set edges to frame, or those to 0."
+            f"pad: {recipe.pad} does not go together with edges {recipe.edges!r}: a border would "
+            "part edges that meet; set pad to 0, or edges to frame."
         )
     views = Views(recipe, smallest)
 
@@ -245,10 +298,11 @@ def transformed(gradient: Gradient, recipe: Recipe, smallest: int) -> Gradient:
     ) -> tuple[Tensor, Tensor]:
         size = (image.shape[2], image.shape[3])
         drawn = views.draw(size)
+        around = (shift[0] * (not wraps.down), shift[1] * (not wraps.across))
         values, total = image.new_zeros(len(image)), None
         for view in drawn:
             beside = [each.mapped(view.see) for each in reference]
-            value, found = gradient(view.see(image), (0, 0) if recipe.crops else shift, *beside)
+            value, found = gradient(view.see(image), (0, 0) if recipe.crops else around, *beside)
             found = view.back(found, size)
             values = values + value / len(drawn)
             total = found if total is None else _added(total, found)
