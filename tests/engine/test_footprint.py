@@ -12,9 +12,9 @@ def of_embedded(layer: str, dtype: torch.dtype, *, keeps_all: bool = False) -> i
 
 
 def test_it_is_near_what_was_measured() -> None:
-    # In the module: 484 MB a megapixel in float32, 257 in bf16.
-    assert 484 < of_embedded("creatures", torch.float32) < 1.4 * 484
-    assert 257 < of_embedded("creatures", torch.bfloat16) < 1.7 * 257
+    # In the module, middles of three runs: 523 MB a megapixel in float32, 315 in bf16.
+    assert 523 < of_embedded("creatures", torch.float32) < 1.4 * 523
+    assert 315 < of_embedded("creatures", torch.bfloat16) < 1.4 * 315
 
 
 def test_only_what_runs_counts() -> None:

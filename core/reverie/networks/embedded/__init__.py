@@ -170,7 +170,7 @@ def load(weights: Path | None = None) -> nn.Module:
 
 NETWORK = Network(
     name="embedded",
-    summary="Ships with reverie and needs no download: from brush strokes to creatures. 5 MB.",
+    summary="Ships with reverie and needs no download: from brush strokes to creatures. 4 MB.",
     head="things.0",
     words=partial(class_words, "squeezenet1_0"),
     load=load,
