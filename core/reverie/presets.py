@@ -43,7 +43,8 @@ BUILT_IN = (
     Preset(
         name="vivid",
         summary="Large, solid, colourful creatures: smoothed gradients and one octave more.",
-        recipe=Recipe(octaves=5, smoothing=0.2),
+        # Six steps: with ten, dots cover what is smooth in the picture.
+        recipe=Recipe(octaves=5, steps=6, smoothing=0.3),
         source="reverie",
     ),
     Preset(
