@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 dream: $(VENV)/.installed
 	@# Replace only what reverie itself has written.
 	@test ! -e dream.png || $(BIN)/reverie info dream.png >/dev/null
-	$(BIN)/reverie dream core/reverie/samples/sky.jpg --preset vivid --output dream.png --overwrite
+	$(BIN)/reverie dream core/reverie/samples/sky.jpg --preset sightings --output dream.png --overwrite
 	@echo "Look at $(CURDIR)/dream.png"
 
 test: $(VENV)/.installed-tests check

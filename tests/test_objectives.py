@@ -62,6 +62,7 @@ TERMS = [
     caricature("eyes", cossim_power=2, of="guide"),
     diversity("eyes"),
     total_variation(1.5),
+    total_variation(of="change"),
     l2(),
     l2_to_original(),
     alpha_norm(3),
@@ -303,6 +304,16 @@ def test_the_mean_of_the_guide_is_compared_channel_by_channel(steps: Tensor) -> 
     # The guide's channels have the means -4/7 and 4/7, those of the picture 2.5 and 8.5.
     value = climb(guide_mean("eyes"), steps[:1])
     assert value.tolist() == pytest.approx([-((2.5 + 4 / 7) ** 2 + (8.5 - 4 / 7) ** 2) / 2])
+
+
+def test_roughness_of_the_change_lets_the_original_have_its_own(steps: Tensor) -> None:
+    change = torch.zeros_like(steps)
+    change[:, :, 0, 1] = 0.5  # in two channels of 2 x 3: one difference down, two across
+    value = climb(total_variation(of="change"), change.sub(steps), -steps)
+    assert value.tolist() == pytest.approx([2 * 3 * 0.5 / 12] * 2)
+    assert climb(total_variation(2, of="change"), steps, steps).tolist() == [0, 0]
+    with pytest.raises(ObjectiveError, match="of='guide' is not one of picture, change"):
+        total_variation(of="guide")
 
 
 def test_holding_on_to_the_original_is_a_mean_square(steps: Tensor) -> None:

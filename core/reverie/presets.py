@@ -48,6 +48,14 @@ BUILT_IN = (
         source="reverie",
     ),
     Preset(
+        name="sightings",
+        summary="Creatures appear in the picture; around them it stays as clear as it was.",
+        recipe=Recipe(
+            objective="creatures - 50000*total_variation(of=change)", octaves=5, smoothing=0.2
+        ),
+        source="reverie",
+    ),
+    Preset(
         name="subtle",
         summary="A breath of eyes: the picture stays what it is, until one looks twice.",
         recipe=Recipe(steps=5, step_size=0.8),
@@ -56,7 +64,7 @@ BUILT_IN = (
     Preset(
         name="eyes",
         summary="Nothing but eyes, each in its own ripples.",
-        recipe=Recipe(objective="eyes", smoothing=0.2),
+        recipe=Recipe(objective="eyes - 200000*total_variation(of=change)", smoothing=0.2),
         source="reverie",
     ),
     Preset(
@@ -74,21 +82,27 @@ BUILT_IN = (
     Preset(
         name="beasts",
         summary="Heads and whole animals, few and large: the embedded network's last layer.",
-        recipe=Recipe(objective="things", smoothing=0.2),
+        recipe=Recipe(objective="things - 3000*total_variation(of=change)", smoothing=0.2),
         source="reverie",
     ),
     Preset(
         name="birds",
         summary="Eagles and peacocks: feathers, beaks and eyes in whatever is bright.",
         recipe=Recipe(
-            objective='logit("bald eagle") + logit(peacock) + logit(macaw)', smoothing=0.2
+            objective='logit("bald eagle") + logit(peacock) + logit(macaw)'
+            " - 2500*total_variation(of=change)",
+            smoothing=0.2,
         ),
         source="reverie",
     ),
     Preset(
         name="castles",
         summary="Castles in the air: towers, spires and palaces.",
-        recipe=Recipe(objective="logit(castle) + logit(monastery) + logit(palace)", smoothing=0.2),
+        recipe=Recipe(
+            objective="logit(castle) + logit(monastery) + logit(palace)"
+            " - 2500*total_variation(of=change)",
+            smoothing=0.2,
+        ),
         source="reverie",
     ),
     Preset(
@@ -96,7 +110,7 @@ BUILT_IN = (
         summary="Corals, anemones and starfish.",
         recipe=Recipe(
             objective='logit("coral reef") + logit(jellyfish) + logit("sea anemone")'
-            " + logit(starfish)",
+            " + logit(starfish) - 2500*total_variation(of=change)",
             smoothing=0.2,
         ),
         source="reverie",

@@ -41,16 +41,16 @@ def main() -> None:
     presets = reverie.registry().presets()
     sky, garden = sample("sky"), sample("garden")
     cat, astronaut = (Image.fromarray(getattr(data, name)()) for name in ("chelsea", "astronaut"))
-    save("sky", side_by_side(sky, dream(sky, presets["vivid"].recipe)))
+    save("sky", side_by_side(sky, dream(sky, presets["sightings"].recipe)))
     save("garden", dream(garden, presets["classic"].recipe))
-    save("night", dream(sample("night"), presets["vivid"].recipe))
+    save("night", dream(sample("night"), presets["sightings"].recipe))
     save("mountains", dream(sample("mountains"), presets["subtle"].recipe))
     save("layers", layers(garden))
     looks = (("castles", sky), ("reef", garden), ("glass", sky), ("beasts", garden))
     save("presets", four([dream(image, presets[name].recipe) for name, image in looks]))
     save(
         "cat",
-        side_by_side(dream(cat, presets["classic"].recipe), dream(cat, presets["eyes"].recipe)),
+        side_by_side(dream(cat, presets["sightings"].recipe), dream(cat, presets["eyes"].recipe)),
     )
     save(
         "mask",

@@ -99,6 +99,10 @@ SHEETS = {
     "regularizers": (
         Tile("creatures", {"objective": "creatures"}),
         Tile("- 3e4*total_variation()", {"objective": "creatures - 3e4*total_variation()"}),
+        Tile(
+            "- 5e4*total_variation(of=change)",
+            {"objective": "creatures - 5e4*total_variation(of=change)"},
+        ),
         Tile("- 1e6*total_variation(2)", {"objective": "creatures - 1e6*total_variation(beta=2)"}),
         Tile("- 1e5*l2()", {"objective": "creatures - 1e5*l2()"}),
         Tile("- 1e6*l2_to_original()", {"objective": "creatures - 1e6*l2_to_original()"}),
@@ -109,7 +113,6 @@ SHEETS = {
             "- clip_small_contribution(20)",
             {"objective": "creatures - clip_small_contribution(20)"},
         ),
-        Tile("smoothing 0.5, to compare", {"smoothing": 0.5}),
     ),
     "shaping": (
         Tile("normalization mean", {}),

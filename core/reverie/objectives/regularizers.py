@@ -25,10 +25,11 @@ GREY = 0.5
 LARGEST_SIGMA = 64.0
 """px of a blur."""
 _HIGHEST = 16.0
+_ORIGINAL = ORIGINAL + INPUT
 
 
 @objective("How rough the picture is; subtract it for smoother dreams.")
-def total_variation(beta: float = 1.0) -> Objective:
+def total_variation(beta: float = 1.0, of: str = "picture") -> Objective:
     """The mean of |difference| ** beta over neighbouring pixels, on the scale 0..1.
 
     Anisotropic, and a mean where the paper has a sum: with beta = 2 the same as the paper's, with
@@ -36,18 +37,26 @@ def total_variation(beta: float = 1.0) -> Objective:
 
     Args:
         beta: 1..4; 1 leaves sharp edges, 2 rounds them.
-    Source: Rudin, Osher, Fatemi 1992; Mahendran, Vedaldi 2015, "Regularisers", R_V.
+        of: "picture", or "change": of what the dream added to the original, whose own texture then
+            stays.
+    Source: Rudin, Osher, Fatemi 1992; Mahendran, Vedaldi 2015, "Regularisers", R_V; of the change:
+    ours.
     """
     if not 1 <= beta <= 4:  # noqa: PLR2004
         raise ObjectiveError(f"total_variation: beta={beta} is outside 1..4.")
+    if of not in {"picture", "change"}:
+        raise ObjectiveError(f"total_variation: of={of!r} is not one of picture, change.")
+    references = frozenset({_ORIGINAL} if of == "change" else ())
 
     def value(activations: Mapping[str, Tensor]) -> Tensor:
         image = activations[INPUT]
+        if references:
+            image = image - activations[_ORIGINAL]
         down = _power(image.diff(dim=2), beta).sum(dim=(1, 2, 3))
         right = _power(image.diff(dim=3), beta).sum(dim=(1, 2, 3))
         return (down + right) / image[0].numel()
 
-    return local(INPUT, value)
+    return Objective(frozenset({INPUT}), value, is_local=True, references=references)
 
 
 @objective("How far the picture is from grey; subtract it for calmer colours.")
@@ -66,12 +75,11 @@ def l2_to_original() -> Objective:
     Source: lucid, optvis/objectives.py, input_diff, there with a root; as a term to subtract,
     Szegedy et al. 2014, Intriguing Properties of Neural Networks, section 4.1.
     """
-    original = ORIGINAL + INPUT
 
     def value(activations: Mapping[str, Tensor]) -> Tensor:
-        return (activations[INPUT] - activations[original]).square().mean(dim=(1, 2, 3))
+        return (activations[INPUT] - activations[_ORIGINAL]).square().mean(dim=(1, 2, 3))
 
-    return Objective(frozenset({INPUT}), value, is_local=True, references=frozenset({original}))
+    return Objective(frozenset({INPUT}), value, is_local=True, references=frozenset({_ORIGINAL}))
 
 
 @objective("How far the picture is from grey, mostly where it is far; subtract it.")
