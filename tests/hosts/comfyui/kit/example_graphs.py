@@ -37,7 +37,7 @@ def _masked(nodes: dict[str, Any]) -> tuple[Graph, list[list[str]]]:
     graph = Graph(nodes)
     photo = graph.load("example.png")
     mask = graph.add("ImageColorToMask", image=[photo, 0], color=SKY)
-    dream = graph.add("ReverieDream", image=[photo, 0], mask=[mask, 0], preset="vivid")
+    dream = graph.add("ReverieDream", image=[photo, 0], mask=[mask, 0], preset="sightings")
     return graph, [[photo], [mask], [dream], [graph.save(dream)]]
 
 

@@ -33,7 +33,7 @@ def _sample(graph: Graph, name: str, width: int = WIDTH, height: int = HEIGHT) -
 
 
 def _simple(graph: Graph) -> str:
-    return graph.add("ReverieDream", image=[_sample(graph, "sky"), 0], preset="vivid")
+    return graph.add("ReverieDream", image=[_sample(graph, "sky"), 0], preset="sightings")
 
 
 def _masked(graph: Graph) -> str:
@@ -43,7 +43,7 @@ def _masked(graph: Graph) -> str:
         "MaskComposite", destination=[black, 0], source=[white, 0], x=0, y=0, operation="add"
     )
     photo = _sample(graph, "garden")
-    return graph.add("ReverieDream", image=[photo, 0], mask=[half, 0], preset="vivid")
+    return graph.add("ReverieDream", image=[photo, 0], mask=[half, 0], preset="sightings")
 
 
 def _guided(graph: Graph) -> str:
