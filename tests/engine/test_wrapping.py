@@ -142,8 +142,8 @@ def test_tiles_of_a_picture_whose_edges_meet_are_its_whole(shift: tuple[int, int
 
 def test_an_objective_of_one_place_sees_across_the_edge_too() -> None:
     picture = tiling(64, 64)
-    _, framed = climb_of(objective="neuron(eyes, 3)").gradient(picture, (0, 0))
-    _, wrapped = climb_of(objective="neuron(eyes, 3)", edges="tile").gradient(picture, (0, 0))
+    _, framed = climb_of(objective='neuron("eyes.0", 3)').gradient(picture, (0, 0))
+    _, wrapped = climb_of(objective='neuron("eyes.0", 3)', edges="tile").gradient(picture, (0, 0))
     assert not torch.allclose(framed, wrapped)
     assert wrapped[:, :, 0].any()
     assert wrapped[:, :, -1].any()
