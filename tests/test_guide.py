@@ -105,6 +105,8 @@ def test_tiles_see_the_same_guide(picture: torch.Tensor, precision: str) -> None
         ("eyes", 'guide("eyes")'),
         ("", 'guide("'),
         ("guide(eyes) - rings", "guide(eyes) - rings"),
+        ("eyes - 9*total_variation(of=change)", 'guide("eyes") - 9*total_variation(of="change")'),
+        ("eyes/2 - blur(1)", 'guide("eyes")/2 - blur(1'),
     ],
 )
 def test_a_layer_alone_means_its_guide(picture: torch.Tensor, objective: str, meant: str) -> None:
@@ -117,9 +119,10 @@ def test_a_layer_alone_means_its_guide(picture: torch.Tensor, objective: str, me
     assert torch.equal(short, long)
 
 
-def test_a_guide_that_nothing_looks_at_is_refused(picture: torch.Tensor) -> None:
+@pytest.mark.parametrize("objective", ["mean(eyes)", "eyes + rings", "eyes - strongest(rings, 3)"])
+def test_a_guide_that_nothing_looks_at_is_refused(picture: torch.Tensor, objective: str) -> None:
     with pytest.raises(reverie.ObjectiveError, match="does not look at the guide"):
-        reverie.dream(picture, RECIPE.evolve(objective="mean(eyes)"), guide=picture, device="cpu")
+        reverie.dream(picture, RECIPE.evolve(objective=objective), guide=picture, device="cpu")
 
 
 def test_the_kit_for_authors_gives_a_guided_objective_its_guide() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reverie.errors import ObjectiveError
 from reverie.grammar import parse_objective
 from reverie.networks.loading import load_network
+from reverie.objectives import INPUT
 from reverie.plugins import registry
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def guided(recipe: Recipe) -> Recipe:
     """Let a recipe look at a guide: where it climbs one layer, it climbs that layer's guide.
 
-    A recipe whose objective looks at a guide already stays as it is.
+    What holds that back stays: `eyes - blur(1)` becomes `guide(eyes) - blur(1)`. A recipe whose
+    objective looks at a guide already stays as it is.
 
     Raises:
         ObjectiveError: the objective is another, in which the guide would have no place.
@@ -25,13 +27,12 @@ def guided(recipe: Recipe) -> Recipe:
     text = recipe.objective
     if not text.strip():
         text = factories["layer"](load_network(recipe.network).default_layer).text
-    objective = parse_objective(text, factories)
-    if objective.needs_guide:
+    if parse_objective(text, factories).needs_guide:
         return recipe
-    (*_, name) = objective.layers or [""]
-    if objective.text != factories["layer"](name).text:
+    meant = parse_objective(text, {**factories, "layer": factories["guide"]})
+    if not meant.needs_guide or len(meant.layers - {INPUT}) > 1:
         raise ObjectiveError(
             f"objective: {recipe.objective} does not look at the guide; write guide(layer) in it, "
             "name one layer alone, or leave the guide away."
         )
-    return recipe.evolve(objective=factories["guide"](name).text)
+    return recipe.evolve(objective=meant.text)
