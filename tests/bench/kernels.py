@@ -35,6 +35,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LARGEST = Window((3, 3), (2, 2), (0, 0), ceil_mode=True)
 ALONGSIDE = Window((3, 3), (1, 1), (1, 1), ceil_mode=True)
 MEAN = Window((4, 4), (2, 2), (1, 1))
+QUIET = 0.1
 PADDING = (4, 2, 4, 2)
 SHIFT = (13, -7)
 MEAN_COLOUR = (0.485, 0.456, 0.406)
@@ -135,6 +136,19 @@ def mean_and_silu(
         where,
         lambda: torch.ops.aten.avg_pool2d_backward(g, x, *settings, None),
         lambda kernels: lambda: kernels.avg_pool_backward(g, MEAN, size, count_include_pad=False),
+    )
+    yield (
+        "energy_pool",
+        where,
+        lambda: functional.avg_pool2d(x * x, *settings).add_(QUIET).sqrt_(),
+        lambda kernels: lambda: kernels.energy_pool(x, MEAN, QUIET),
+    )
+    root = functional.avg_pool2d(x * x, *settings).add_(QUIET).sqrt_()
+    yield (
+        "energy_pool_backward",
+        where,
+        lambda: torch.ops.aten.avg_pool2d_backward(g / root, x, *settings, None).mul_(x),
+        lambda kernels: lambda: kernels.energy_pool_backward(g, x, root, MEAN),
     )
     yield (
         "silu",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from statistics import mean, median
@@ -19,7 +20,7 @@ from reverie.engine import strips
 from reverie.engine.frozen import freeze
 from reverie.engine.gradient import image_gradient
 from reverie.engine.kernels.plain import PlainKernels
-from reverie.engine.operations import Convolution, Segment
+from reverie.engine.operations import Add, Convolution, Segment, Silu
 from reverie.grammar import parse_objective
 from reverie.networks import zoo
 from reverie.networks.loading import LoadedNetwork, load_network
@@ -303,6 +304,39 @@ def test_only_what_is_unknown_is_left_to_autograd() -> None:
     kinds = [type(operation) for operation in frozen.operations]
     assert kinds.count(Segment) == 2, "the gate, and from the join with it to tanh"
     assert kinds.count(Convolution) == 4
+
+
+def test_a_residual_sum_is_done_by_the_silu_before_it() -> None:
+    network = load_network("embedded")
+    frozen = freeze(network.prepare(["creatures"], CPU, torch.float32), torch.float32)
+    assert frozen is not None
+    kinds = Counter(type(operation) for operation in frozen.operations)
+    assert kinds[Add] == 1, "only the one after a convolution"
+    assert sum(len(each.inputs) == 2 for each in frozen.operations if isinstance(each, Silu)) == 6
+
+
+class Sums(nn.Module):
+    """Sums that a SiLU before them may do, and sums that it may not: others read what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Conv2d(n, 6, 3, padding=1) for n in (3, 6, 6))
+        self.last = nn.Conv2d(6, 5, 1)
+        self.silu = nn.SiLU()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Add SiLUs on the left, on the right, twice, and one that is read again."""
+        one = self.silu(self.first(image))
+        two = self.silu(self.second(one)) + one
+        three = two + self.silu(self.third(two))
+        both = self.silu(three) + self.silu(two)
+        again = self.silu(both)
+        result: torch.Tensor = self.last((again + both) * again)
+        return result
+
+
+def test_sums_of_silus_have_the_gradients_of_autograd() -> None:
+    assert same_gradient(Sums(), "last", (20, 23)) < 1e-5
 
 
 @pytest.mark.parametrize(("kernel", "padding"), [(4, 1), (2, 0), (3, 1)])

@@ -279,19 +279,25 @@ class Relu(Gate):
 
 
 class Silu(Operation):
-    """x * sigmoid(x)."""
+    """x * sigmoid(x), plus what a residual connection adds to it, where there is a second input."""
 
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> Tensor:
         """Keep x, of which the slope is made."""
-        image = dense(values[self.inputs[0]])
-        values[self.outputs[0]] = kernels.silu(image)
+        image, *added = (dense(values[slot]) for slot in self.inputs)
+        if any(other.shape != image.shape for other in added):
+            raise Unfreezable(f"a sum of {tuple(image.shape)} and {tuple(added[0].shape)}")
+        values[self.outputs[0]] = kernels.silu(image, *added)
         return image
 
     def backward(self, gradients: Gradients, kept: Tensor, kernels: Kernels) -> None:
-        """Multiply by the slope."""
+        """Multiply by the slope; what was added gets the gradient as it is."""
         gradient = gradients.take(self.outputs[0])
         if gradient is not None:
-            gradients.put(self.inputs[0], kernels.silu_backward(dense(gradient), kept))
+            gradient = dense(gradient)
+            slot, *added = self.inputs
+            gradients.put(slot, kernels.silu_backward(gradient, kept, keep=bool(added)))
+            for other in added:
+                gradients.put(other, gradient)
 
 
 class MaxPool(Operation):
@@ -375,9 +381,7 @@ class EnergyPool(Operation):
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> tuple[Tensor, Tensor]:
         """Pool, and keep what went in and what came out."""
         image = dense(values[self.inputs[0]])
-        mean = kernels.avg_pool(image * image, self.window, count_include_pad=False)
-        result = mean.add_(self.quiet).sqrt_()
-        values[self.outputs[0]] = result
+        result = values[self.outputs[0]] = kernels.energy_pool(image, self.window, self.quiet)
         return image, result
 
     def backward(self, gradients: Gradients, kept: tuple[Tensor, Tensor], kernels: Kernels) -> None:
@@ -385,14 +389,8 @@ class EnergyPool(Operation):
         gradient = gradients.take(self.outputs[0])
         if gradient is not None:
             image, result = kept
-            height, width = image.shape[2:]
-            spread = kernels.avg_pool_backward(
-                (dense(gradient) / result).to(gradient.dtype),
-                self.window,
-                (height, width),
-                count_include_pad=False,
-            )
-            gradients.put(self.inputs[0], spread.mul_(image))
+            found = kernels.energy_pool_backward(dense(gradient), image, result, self.window)
+            gradients.put(self.inputs[0], found)
 
 
 class Concat(Operation):

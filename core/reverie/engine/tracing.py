@@ -286,7 +286,7 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor] 
 
 def _gated(operations: list[Operation], wanted: Collection[Slot]) -> list[Operation]:
     """Let each ReLU be done by what comes before it, and keep only the masks that are needed."""
-    kept = _fused(operations, wanted)
+    kept = _summed(_fused(operations, wanted), wanted)
     users: dict[Slot, list[Operation]] = {}
     for operation in kept:
         for slot in operation.inputs:
@@ -323,6 +323,29 @@ def _fused(operations: list[Operation], wanted: Collection[Slot]) -> list[Operat
             makers[operation.outputs[0]] = before
             continue
         kept.append(operation)
+    return kept
+
+
+def _summed(operations: list[Operation], wanted: Collection[Slot]) -> list[Operation]:
+    """Let each SiLU add what a residual connection brings, where nobody else reads what it gives.
+
+    One pass over the map instead of two, and one copy less on the way back.
+    """
+    makers = {op.outputs[0]: op for op in operations if isinstance(op, Silu)}
+    uses = Counter(slot for op in operations for slot in op.inputs)
+    kept: list[Operation] = []
+    for operation in operations:
+        if isinstance(operation, Add) and not operation.is_relu:
+            left, right = operation.inputs
+            for own, other in ((right, left), (left, right)):
+                if own in makers and uses[own] == 1 and own not in wanted:
+                    kept.remove(makers[own])
+                    kept.append(Silu((*makers[own].inputs, other), operation.outputs))
+                    break
+            else:
+                kept.append(operation)
+        else:
+            kept.append(operation)
     return kept
 
 

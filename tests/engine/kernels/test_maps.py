@@ -106,6 +106,25 @@ def test_the_slope_of_silu(kernels: Kernels, dtype: torch.dtype, back: torch.dty
     torch.testing.assert_close(found.double(), exact, rtol=tolerance[0], atol=tolerance[1])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_silu_adds_what_a_residual_connection_brings(kernels: Kernels, dtype: torch.dtype) -> None:
+    x, other = (random((2, 33, 6, 7), dtype, seed) for seed in (0, 1))
+    before = copy(other)
+    found = kernels.silu(x, other)
+    exact = functional.silu(x.double()) + other.double()
+    tolerance = 1e-6 if dtype is torch.float32 else 2e-2
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=tolerance)
+    assert torch.equal(other, before)
+
+
+def test_a_gradient_that_is_to_be_kept_is_kept(kernels: Kernels) -> None:
+    x, g = (random((2, 33, 6, 7), torch.float32, seed) for seed in (0, 1))
+    before = copy(g)
+    found = kernels.silu_backward(g, x, keep=True)
+    assert torch.equal(g, before)
+    assert torch.equal(found, kernels.silu_backward(g, x))
+
+
 def test_silu_of_nan_and_infinity(kernels: Kernels) -> None:
     values = torch.tensor([float("nan"), float("inf"), 1.0]).view(1, 3, 1, 1)
     found = kernels.silu(values.contiguous(memory_format=torch.channels_last)).flatten()

@@ -174,6 +174,33 @@ def check_mean(
     torch.testing.assert_close(found.float(), back, rtol=2e-2, atol=TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("back", TOLERANCE)
+def test_energy_and_its_way_back(
+    kernels: Kernels, window: Window, dtype: torch.dtype, back: torch.dtype
+) -> None:
+    for shape in shapes(window):
+        x = quarters(shape, dtype)
+        leaf = x.double().requires_grad_()
+        settings = (window.kernel, window.stride, window.padding, window.ceil_mode, False)
+        expected = (functional.avg_pool2d(leaf.square(), *settings) + 0.25).sqrt()
+        g = like(expected.detach().to(back), 1)
+        (gradient,) = torch.autograd.grad(expected, leaf, g.double())
+
+        pooled = kernels.energy_pool(x, window, 0.25)
+        found = kernels.energy_pool_backward(g, x, pooled, window)
+
+        assert (pooled.dtype, found.dtype) == (dtype, back)
+        for map_ in (pooled, found):
+            assert map_.is_contiguous(memory_format=torch.channels_last)
+        rough = max(TOLERANCE[dtype], TOLERANCE[back])
+        torch.testing.assert_close(
+            pooled.double(), expected, rtol=1e-2, atol=TOLERANCE[dtype] / 4, check_dtype=False
+        )
+        torch.testing.assert_close(found.double(), gradient, rtol=3e-2, atol=2 * rough)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_results_do_not_depend_on_the_number_of_threads(
     kernels: Kernels, dtype: torch.dtype
@@ -191,6 +218,8 @@ def test_results_do_not_depend_on_the_number_of_threads(
             mean,
             kernels.avg_pool_backward(mean.clone(), window, size, count_include_pad=False),
             kernels.silu(x),
+            (energy := kernels.energy_pool(x, window, 0.1)),
+            kernels.energy_pool_backward(mean.clone(), x, energy, window),
             kernels.masked(x.clone(), kernels.positive(x)),
         ]
 

@@ -57,7 +57,12 @@ def _results(kernels: Kernels, dtype: torch.dtype) -> Iterator[tuple[str, Tensor
         "avg_pool_backward",
         kernels.avg_pool_backward(given, window, size, count_include_pad=False),
     )
+    energy = kernels.energy_pool(x, window, 0.1)
+    yield "energy_pool", energy
+    yield "energy_pool_backward", kernels.energy_pool_backward(given, x, energy, window)
     yield "silu", kernels.silu(x)
+    yield "silu", kernels.silu(x, _copy(x))
+    yield "silu_backward", kernels.silu_backward(x, x, keep=True)
     yield "silu_backward", kernels.silu_backward(_copy(x), x)
     entered = kernels.ingest(picture, (3, -1), (0.1, 0.2, 0.3), (1, 1, 2, 0), True, dtype)
     yield "ingest", entered

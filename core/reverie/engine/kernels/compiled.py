@@ -41,12 +41,13 @@ class _Team(ctypes.Structure):
 
 class _Pool(ctypes.Structure):
     _fields_ = (
-        *((name, _Address) for name in ("x", "y", "winners", "add", "scratch")),
+        *((name, _Address) for name in ("x", "y", "winners", "add", "times", "scratch")),
         *((name, _Address) for name in ("row_share", "column_share")),
         *((name, _Size) for name in ("pictures", "channels", "height", "width", "high", "wide")),
         *((name, _Sizes) for name in ("kernel", "stride", "padding")),
         *((name, _Size) for name in ("scratch_bytes", "block")),
-        *((name, ctypes.c_int) for name in ("closed", "half")),
+        ("quiet", ctypes.c_float),
+        *((name, ctypes.c_int) for name in ("closed", "half", "squares", "half_times")),
     )
 
 
@@ -92,8 +93,8 @@ class CompiledKernels:
             "max_pool_backward": (address,),
             "avg_pool": (address,),
             "avg_pool_backward": (address,),
-            "silu": (number, address, address, size),
-            "silu_backward": (number, number, address, address, size),
+            "silu": (number, address, address, address, size),
+            "silu_backward": (number, number, address, address, address, size),
             "ingest": (address,),
             "egest": (address,),
         }.items():
@@ -248,6 +249,15 @@ class CompiledKernels:
 
     def avg_pool(self, x: Tensor, window: Window, *, count_include_pad: bool) -> Tensor:
         """Go over columns, then over rows."""
+        return self._averaged(x, window, count_include_pad=count_include_pad)
+
+    def energy_pool(self, x: Tensor, window: Window, quiet: float) -> Tensor:
+        """Do as for the mean; only the root is rounded to x's dtype."""
+        return self._averaged(x, window, count_include_pad=False, squares=1, quiet=quiet)
+
+    def _averaged(
+        self, x: Tensor, window: Window, *, count_include_pad: bool, **rest: Any
+    ) -> Tensor:
         x = _dense(x)
         high, wide = window.output_size(x.shape[2], x.shape[3])
         result = _new(x, x.shape[1], (high, wide))
@@ -257,6 +267,7 @@ class CompiledKernels:
             self._c_avg_pool,
             *(x, result, window, (x.shape[2], x.shape[3]), (high, wide), kept, block),
             count_include_pad=count_include_pad,
+            **rest,
         )
         return result
 
@@ -264,6 +275,25 @@ class CompiledKernels:
         self, g: Tensor, window: Window, size: tuple[int, int], *, count_include_pad: bool
     ) -> Tensor:
         """Let each pixel ask the windows that hold it, over rows, then over columns."""
+        return self._spread(g, window, size, count_include_pad=count_include_pad)
+
+    def energy_pool_backward(self, g: Tensor, x: Tensor, y: Tensor, window: Window) -> Tensor:
+        """Do as for the mean, and multiply with x on the way out."""
+        x = _dense(x)
+        _check_same(g.shape[1], x.shape[1], "channels")
+        times = {"times": x.data_ptr(), "half_times": _HALF[x.dtype]}
+        size = (x.shape[2], x.shape[3])
+        return self._spread((g / y).to(g.dtype), window, size, count_include_pad=False, **times)
+
+    def _spread(
+        self,
+        g: Tensor,
+        window: Window,
+        size: tuple[int, int],
+        *,
+        count_include_pad: bool,
+        **rest: Any,
+    ) -> Tensor:
         g = _dense(g)
         _check_pooled(g, window, size)
         result = _new(g, g.shape[1], size)
@@ -273,6 +303,7 @@ class CompiledKernels:
             self._c_avg_pool_backward,
             *(g, result, window, size, (g.shape[2], g.shape[3]), 4 * reached * g.shape[1], block),
             count_include_pad=count_include_pad,
+            **rest,
         )
         return result
 
@@ -288,6 +319,7 @@ class CompiledKernels:
         block: int,
         *,
         count_include_pad: bool,
+        **rest: Any,
     ) -> None:
         rows, columns = (
             _shares(window, axis, size[axis], outputs[axis], count_include_pad=count_include_pad)
@@ -299,6 +331,7 @@ class CompiledKernels:
             *(x, y, window, size, outputs, kept, block),
             row_share=address(rows),
             column_share=address(columns),
+            **rest,
         )
 
     def _pool(
@@ -327,25 +360,31 @@ class CompiledKernels:
             setattr(pool, name, value)
         entry(team, ctypes.byref(pool))
 
-    def silu(self, x: Tensor) -> Tensor:
+    def silu(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """Compute with an exponential that compilers vectorize."""
         x = _dense(x)
         result = torch.empty_like(x)
+        if add is not None:
+            add = _dense(add)
+            _check_like(add, x)
+            if add.dtype != x.dtype:
+                raise ValueError(f"silu: {add.dtype} cannot be added to {x.dtype}.")
         self._c_silu(
-            self._team(x.numel()), _HALF[x.dtype], x.data_ptr(), result.data_ptr(), x.numel()
+            *(self._team(x.numel()), _HALF[x.dtype], x.data_ptr()),
+            *(None if add is None else add.data_ptr(), result.data_ptr(), x.numel()),
         )
         return result
 
-    def silu_backward(self, g: Tensor, x: Tensor) -> Tensor:
-        """Compute the slope anew, in place."""
+    def silu_backward(self, g: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
+        """Compute the slope anew."""
         g, x = _dense(g), _dense(x)
-        if g.shape != x.shape:
-            raise ValueError(f"silu: {tuple(g.shape)} is not the size of x, {tuple(x.shape)}.")
+        _check_like(g, x)
+        result = torch.empty_like(g) if keep else g
         self._c_silu_backward(
-            self._team(x.numel()),
-            *(_HALF[x.dtype], _HALF[g.dtype], x.data_ptr(), g.data_ptr(), x.numel()),
+            *(self._team(x.numel()), _HALF[x.dtype], _HALF[g.dtype]),
+            *(x.data_ptr(), g.data_ptr(), result.data_ptr(), x.numel()),
         )
-        return g
+        return result
 
     def ingest(
         self,
@@ -477,6 +516,11 @@ def _check_mask(mask: Mask, g: Tensor) -> None:
 def _check_same(found: int, wanted: int, what: str) -> None:
     if found != wanted:
         raise ValueError(f"{what}: {found} given, {wanted} needed.")
+
+
+def _check_like(map_: Tensor, x: Tensor) -> None:
+    if map_.shape != x.shape:
+        raise ValueError(f"silu: {tuple(map_.shape)} is not the size of x, {tuple(x.shape)}.")
 
 
 def _check_pooled(g: Tensor, window: Window, size: tuple[int, int]) -> None:

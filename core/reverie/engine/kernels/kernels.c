@@ -333,13 +333,15 @@ typedef struct {
     void *y;       /* what was pooled, or the map's gradient */
     uint8_t *winners;
     const void *add;
+    const void *times;                         /* the map that an average's gradient is multiplied by */
     char *scratch;                             /* scratch_bytes for each thread */
     const float *row_share, *column_share;     /* of an average, for each output */
     ptrdiff_t pictures, channels, height, width;    /* of the map */
     ptrdiff_t high, wide;                           /* of what was pooled */
     ptrdiff_t kernel[2], stride[2], padding[2];
     ptrdiff_t scratch_bytes, block;                 /* block: outputs of a row at a time */
-    int closed, half;
+    float quiet;                                    /* of energy: added to the mean square */
+    int closed, half, squares, half_times;
 } Pool;
 
 /* The first and last + 1 position of the window at an output that are inside the map. */
@@ -590,37 +592,49 @@ EXPORT(max_pool_backward)(const Team *team, const Pool *pool) {
     run(team, max_back_body, (void *)pool, pool->pictures * pool->height);
 }
 
-/* Sum of taps, `step` values apart, times a share. */
+INLINE float part(const void *x, ptrdiff_t i, int half, int squares) {
+    float value = get(x, i, half);
+    return squares ? value * value : value;
+}
+
+/* Sum of taps or their squares, `step` values apart, times a share. */
 INLINE void average(const void *x, ptrdiff_t step, ptrdiff_t taps, float share, float *to, ptrdiff_t n,
-                    int half) {
+                    int half, int squares) {
     if (taps == 4) {
         const char *x1 = at(x, step, half), *x2 = at(x, 2 * step, half), *x3 = at(x, 3 * step, half);
         SIMD for (ptrdiff_t i = 0; i < n; i++) to[i] = share *
-            (get(x, i, half) + get(x1, i, half) + get(x2, i, half) + get(x3, i, half));
+            (part(x, i, half, squares) + part(x1, i, half, squares) + part(x2, i, half, squares) +
+             part(x3, i, half, squares));
         return;
     }
-    SIMD for (ptrdiff_t i = 0; i < n; i++) to[i] = share * get(x, i, half);
+    SIMD for (ptrdiff_t i = 0; i < n; i++) to[i] = share * part(x, i, half, squares);
     for (ptrdiff_t tap = 1; tap < taps; tap++) {
         const char *next = at(x, tap * step, half);
-        SIMD for (ptrdiff_t i = 0; i < n; i++) to[i] += share * get(next, i, half);
+        SIMD for (ptrdiff_t i = 0; i < n; i++) to[i] += share * part(next, i, half, squares);
     }
 }
 
-INLINE void average_down(float **rows, ptrdiff_t count, float share, void *y, ptrdiff_t n, int half) {
+INLINE float pooled(float mean, float quiet, int squares) {
+    return squares ? __builtin_sqrtf(mean + quiet) : mean;
+}
+
+INLINE void average_down(float **rows, ptrdiff_t count, float share, void *y, ptrdiff_t n, float quiet,
+                         int half, int squares) {
     if (count == 4) {
         const float *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
         SIMD for (ptrdiff_t i = 0; i < n; i++)
-            put_sum(y, i, share * (r0[i] + r1[i] + r2[i] + r3[i]), half);
+            put_sum(y, i, pooled(share * (r0[i] + r1[i] + r2[i] + r3[i]), quiet, squares), half);
         return;
     }
     SIMD for (ptrdiff_t i = 0; i < n; i++) {
         float sum = rows[0][i];
         for (ptrdiff_t row = 1; row < count; row++) sum += rows[row][i];
-        put_sum(y, i, share * sum, half);
+        put_sum(y, i, pooled(share * sum, quiet, squares), half);
     }
 }
 
-INLINE void avg_block(const Pool *p, ptrdiff_t y0, ptrdiff_t y1, ptrdiff_t x0, ptrdiff_t x1, char *scratch, int half) {
+INLINE void avg_block(const Pool *p, ptrdiff_t y0, ptrdiff_t y1, ptrdiff_t x0, ptrdiff_t x1, char *scratch,
+                      int half, int squares) {
     ptrdiff_t channels = p->channels, n = (x1 - x0) * channels, ring = p->kernel[0], next = 0;
     float *kept = (float *)scratch, *rows[MOST_TAPS];
     for (ptrdiff_t out = y0; out < y1; out++) {
@@ -635,13 +649,13 @@ INLINE void avg_block(const Pool *p, ptrdiff_t y0, ptrdiff_t y1, ptrdiff_t x0, p
                 ptrdiff_t a, b;
                 inside(p, 1, ox, p->width, &a, &b);
                 average(at(row, (ox * p->stride[1] - p->padding[1] + a) * channels, half),
-                        channels, b - a, p->column_share[ox], to, channels, half);
+                        channels, b - a, p->column_share[ox], to, channels, half, squares);
             }
         }
         next = top + last;
         for (ptrdiff_t ky = first; ky < last; ky++) rows[ky - first] = kept + (top + ky) % ring * n;
         average_down(rows, last - first, p->row_share[oy],
-                     at(p->y, (out * p->wide + x0) * channels, half), n, half);
+                     at(p->y, (out * p->wide + x0) * channels, half), n, p->quiet, half, squares);
     }
 }
 
@@ -650,10 +664,14 @@ static void avg_pool_body(void *job, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t t
     for (ptrdiff_t x = 0; x < p->wide; x += p->block) {
         ptrdiff_t stop = least(p->wide, x + p->block);
         char *scratch = p->scratch + thread * p->scratch_bytes;
-        if (p->half)
-            avg_block(p, begin, end, x, stop, scratch, 1);
+        if (p->half && p->squares)
+            avg_block(p, begin, end, x, stop, scratch, 1, 1);
+        else if (p->half)
+            avg_block(p, begin, end, x, stop, scratch, 1, 0);
+        else if (p->squares)
+            avg_block(p, begin, end, x, stop, scratch, 0, 1);
         else
-            avg_block(p, begin, end, x, stop, scratch, 0);
+            avg_block(p, begin, end, x, stop, scratch, 0, 0);
     }
 }
 
@@ -661,7 +679,10 @@ EXPORT(avg_pool)(const Team *team, const Pool *pool) {
     run(team, avg_pool_body, (void *)pool, pool->pictures * pool->high);
 }
 
-INLINE void avg_back_rows(const Pool *p, ptrdiff_t begin, ptrdiff_t end, float *line, int half) {
+/* 0: nothing to multiply by; else a map of float32, 1, or bfloat16, 2. */
+INLINE float factor(const void *times, ptrdiff_t i, int kind) { return kind ? get(times, i, kind == 2) : 1.f; }
+
+INLINE void avg_back_rows(const Pool *p, ptrdiff_t begin, ptrdiff_t end, float *line, int half, int times) {
     ptrdiff_t channels = p->channels;
     for (ptrdiff_t row = begin; row < end; row++) {
         ptrdiff_t picture = row / p->height, y0, y1;
@@ -683,6 +704,7 @@ INLINE void avg_back_rows(const Pool *p, ptrdiff_t begin, ptrdiff_t end, float *
             ptrdiff_t a = x0, b = x0;
             for (; x < stop; x++) {
                 char *to = at(p->y, (row * p->width + x) * channels, half);
+                const char *by = at(p->times, (row * p->width + x) * channels, times == 2);
                 forward(p, x, &a, &b);
                 if (y0 >= y1 || a >= b) {
                     memset(to, 0, (size_t)(channels * width(half)));
@@ -691,13 +713,14 @@ INLINE void avg_back_rows(const Pool *p, ptrdiff_t begin, ptrdiff_t end, float *
                 const float *l = line + (a - x0) * channels, *shares = p->column_share + a;
                 if (b - a == 2) {
                     const float *m = l + channels, s = shares[0], t = shares[1];
-                    SIMD for (ptrdiff_t c = 0; c < channels; c++) put_sum(to, c, s * l[c] + t * m[c], half);
+                    SIMD for (ptrdiff_t c = 0; c < channels; c++)
+                        put_sum(to, c, factor(by, c, times) * (s * l[c] + t * m[c]), half);
                     continue;
                 }
                 SIMD for (ptrdiff_t c = 0; c < channels; c++) {
                     float sum = 0;
                     for (ptrdiff_t tap = 0; tap < b - a; tap++) sum += shares[tap] * l[tap * channels + c];
-                    put_sum(to, c, sum, half);
+                    put_sum(to, c, factor(by, c, times) * sum, half);
                 }
             }
             x = stop - p->block;
@@ -708,10 +731,14 @@ INLINE void avg_back_rows(const Pool *p, ptrdiff_t begin, ptrdiff_t end, float *
 static void avg_back_body(void *job, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t thread) {
     const Pool *p = job;
     float *line = (float *)(p->scratch + thread * p->scratch_bytes);
-    if (p->half)
-        avg_back_rows(p, begin, end, line, 1);
-    else
-        avg_back_rows(p, begin, end, line, 0);
+    switch ((p->times ? 1 + p->half_times : 0) * 2 + p->half) {
+    case 0: avg_back_rows(p, begin, end, line, 0, 0); break;
+    case 1: avg_back_rows(p, begin, end, line, 1, 0); break;
+    case 2: avg_back_rows(p, begin, end, line, 0, 1); break;
+    case 3: avg_back_rows(p, begin, end, line, 1, 1); break;
+    case 4: avg_back_rows(p, begin, end, line, 0, 2); break;
+    default: avg_back_rows(p, begin, end, line, 1, 2);
+    }
 }
 
 EXPORT(avg_pool_backward)(const Team *team, const Pool *pool) {
@@ -743,18 +770,18 @@ INLINE float exponential(float x) {
 }
 
 typedef struct {
-    const void *x, *g;
+    const void *x, *g, *add;
     void *to;
     ptrdiff_t size;
     int half, half_g;
 } Silu;
 
-INLINE void silu_values(const Silu *s, ptrdiff_t begin, ptrdiff_t end, int half) {
-    const void *x = s->x;
+INLINE void silu_values(const Silu *s, ptrdiff_t begin, ptrdiff_t end, int half, int adds) {
+    const void *x = s->x, *add = s->add;
     void *to = s->to;
     SIMD for (ptrdiff_t i = begin; i < end; i++) {
         float value = get(x, i, half);
-        put(to, i, value / (1.f + exponential(-value)), half);
+        put(to, i, value / (1.f + exponential(-value)) + (adds ? get(add, i, half) : 0.f), half);
     }
 }
 
@@ -763,14 +790,18 @@ static void silu_body(void *job, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t threa
     (void)thread;
     begin *= LINE;
     end = least(end * LINE, s->size);
-    if (s->half)
-        silu_values(s, begin, end, 1);
+    if (s->half && s->add)
+        silu_values(s, begin, end, 1, 1);
+    else if (s->half)
+        silu_values(s, begin, end, 1, 0);
+    else if (s->add)
+        silu_values(s, begin, end, 0, 1);
     else
-        silu_values(s, begin, end, 0);
+        silu_values(s, begin, end, 0, 0);
 }
 
-EXPORT(silu)(const Team *team, int half, const void *x, void *to, ptrdiff_t size) {
-    Silu job = {x, 0, to, size, half, 0};
+EXPORT(silu)(const Team *team, int half, const void *x, const void *add, void *to, ptrdiff_t size) {
+    Silu job = {x, 0, add, to, size, half, 0};
     run(team, silu_body, &job, (size + LINE - 1) / LINE);
 }
 
@@ -798,8 +829,9 @@ static void silu_back_body(void *job, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t 
         silu_slopes(s, begin, end, 0, 0);
 }
 
-EXPORT(silu_backward)(const Team *team, int half, int half_g, const void *x, void *g, ptrdiff_t size) {
-    Silu job = {x, g, g, size, half, half_g};
+EXPORT(silu_backward)(const Team *team, int half, int half_g, const void *x, const void *g, void *to,
+                      ptrdiff_t size) {
+    Silu job = {x, g, 0, to, size, half, half_g};
     run(team, silu_back_body, &job, (size + LINE - 1) / LINE);
 }
 

@@ -154,15 +154,25 @@ class PlainKernels:
             right.add(share, 0, kx)
         return right.merged()
 
-    def silu(self, x: Tensor) -> Tensor:
-        """Let ATen compute."""
-        return functional.silu(x)
+    def energy_pool(self, x: Tensor, window: Window, quiet: float) -> Tensor:
+        """Pool the squares."""
+        return self.avg_pool(x * x, window, count_include_pad=False).add_(quiet).sqrt_()
 
-    def silu_backward(self, g: Tensor, x: Tensor) -> Tensor:
-        """Let ATen compute, in place."""
-        same = x.to(g.dtype)
-        torch.ops.aten.silu_backward.grad_input(g, same, grad_input=g)
-        return g
+    def energy_pool_backward(self, g: Tensor, x: Tensor, y: Tensor, window: Window) -> Tensor:
+        """Spread, and multiply."""
+        share, size = (g / y).to(g.dtype), (x.shape[2], x.shape[3])
+        return self.avg_pool_backward(share, window, size, count_include_pad=False).mul_(x)
+
+    def silu(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """Let ATen compute."""
+        result = functional.silu(x)
+        return result if add is None else result.add_(add)
+
+    def silu_backward(self, g: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
+        """Let ATen compute."""
+        same, result = x.to(g.dtype), torch.empty_like(g) if keep else g
+        torch.ops.aten.silu_backward.grad_input(g, same, grad_input=result)
+        return result
 
 
 def _codes(indices: Tensor, window: Window, width: int) -> Tensor:

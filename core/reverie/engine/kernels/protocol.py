@@ -175,8 +175,18 @@ class Kernels(Protocol):
     ) -> Tensor:
         """Spread each window's gradient evenly over it, in a map of `size`."""
 
-    def silu(self, x: Tensor) -> Tensor:
-        """Give x * sigmoid(x), in memory of its own."""
+    def energy_pool(self, x: Tensor, window: Window, quiet: float) -> Tensor:
+        """Give the root of each window's mean square plus `quiet`; see `EnergyPool2d`."""
 
-    def silu_backward(self, g: Tensor, x: Tensor) -> Tensor:
-        """Multiply g with the slope of SiLU at x; may overwrite g. g need not have x's dtype."""
+    def energy_pool_backward(self, g: Tensor, x: Tensor, y: Tensor, window: Window) -> Tensor:
+        """Give the gradient of x, in g's dtype, which need not be x's; y is what was pooled."""
+
+    def silu(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """Give x * sigmoid(x), in memory of its own, plus `add`, shaped like x."""
+
+    def silu_backward(self, g: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
+        """Multiply g with the slope of SiLU at x. g need not have x's dtype.
+
+        Args:
+            keep: g must stay as it is; else it may be overwritten.
+        """
