@@ -12,9 +12,9 @@ def of_embedded(layer: str, dtype: torch.dtype, *, keeps_all: bool = False) -> i
 
 
 def test_it_is_near_what_was_measured() -> None:
-    # In the module, middles of three runs: 523 MB a megapixel in float32, 315 in bf16.
-    assert 523 < of_embedded("creatures", torch.float32) < 1.4 * 523
-    assert 315 < of_embedded("creatures", torch.bfloat16) < 1.4 * 315
+    # In the module, the most of three runs: 506 MB a megapixel in float32, 333 in bf16.
+    assert 506 < of_embedded("creatures", torch.float32) < 1.4 * 506
+    assert 333 < of_embedded("creatures", torch.bfloat16) < 1.4 * 333
 
 
 def test_only_what_runs_counts() -> None:

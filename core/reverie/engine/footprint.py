@@ -8,8 +8,8 @@ per megapixel, on two cores without a GPU:
 
 The bound for other networks follows from these, and from tiles of each without trimming: GoogLeNet,
 ResNet-50 and DenseNet-121, all 16 wide, 345 to 383 in float32; VGG-16, 64 wide, 1022. Three runs of
-the embedded network to creatures, 8 wide and 77 kept: 514 to 565 in float32, 494 to 543 mixed, 306
-to 350 in bf16.
+the embedded network to creatures, 8 wide and 77 kept: 492 to 506 in float32, 441 to 502 mixed, 304
+to 333 in bf16.
 """
 
 from __future__ import annotations
