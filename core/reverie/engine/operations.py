@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from reverie.engine.kernels import Kernels, Mask, Window
 
@@ -66,6 +67,17 @@ class Operation(ABC):
     @abstractmethod
     def backward(self, gradients: Gradients, kept: Any, kernels: Kernels) -> None:
         """Take the gradients of the outputs, and put those of the inputs."""
+
+
+def read_once(operations: Sequence[Operation], wanted: Collection[Slot]) -> set[Slot]:
+    """Give the values that one operation alone reads, so that it may be joined with their maker.
+
+    Args:
+        operations: all that there are.
+        wanted: values that must be there as they are.
+    """
+    uses = Counter(slot for operation in operations for slot in operation.inputs)
+    return {slot for slot, count in uses.items() if count == 1}.difference(wanted)
 
 
 class Gate(Operation):
@@ -247,8 +259,7 @@ class Add(Gate):
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> Mask | None:
         """Add."""
         left, right = (values[slot] for slot in self.inputs)
-        if left.shape != right.shape:
-            raise Unfreezable(f"a sum of {tuple(left.shape)} and {tuple(right.shape)}")
+        _check_sum(left, right)
         values[self.outputs[0]], mask = self._gated(left + right, kernels)
         return mask
 
@@ -258,6 +269,11 @@ class Add(Gate):
         if gradient is not None:
             gradients.put(self.inputs[0], gradient.clone())  # each may be written into
             gradients.put(self.inputs[1], gradient)
+
+
+def _check_sum(left: Tensor, right: Tensor) -> None:
+    if left.shape != right.shape:
+        raise Unfreezable(f"a sum of {tuple(left.shape)} and {tuple(right.shape)}")
 
 
 class Relu(Gate):
@@ -284,8 +300,8 @@ class Silu(Operation):
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> Tensor:
         """Keep x, of which the slope is made."""
         image, *added = (dense(values[slot]) for slot in self.inputs)
-        if any(other.shape != image.shape for other in added):
-            raise Unfreezable(f"a sum of {tuple(image.shape)} and {tuple(added[0].shape)}")
+        for other in added:
+            _check_sum(image, other)
         values[self.outputs[0]] = kernels.silu(image, *added)
         return image
 

@@ -7,7 +7,6 @@ cache, both ways.
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reverie.engine.operations import Convolution, MaxPool, Operation, dense
+from reverie.engine.operations import Convolution, MaxPool, Operation, dense, read_once
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,8 +35,7 @@ def in_strips(operations: Sequence[Operation], wanted: Collection[Slot]) -> list
         operations: in the order in which they run.
         wanted: values that must be there as a whole.
     """
-    uses = Counter(slot for operation in operations for slot in operation.inputs)
-    uses.update(wanted)
+    once = read_once(operations, wanted)
     joined: list[Operation] = []
     for operation in operations:
         before = joined[-1] if joined else None
@@ -45,7 +43,7 @@ def in_strips(operations: Sequence[Operation], wanted: Collection[Slot]) -> list
             isinstance(before, Convolution)
             and isinstance(operation, MaxPool)
             and operation.inputs == before.outputs
-            and uses[before.outputs[0]] == 1
+            and before.outputs[0] in once
             and _can_join(before, operation)
         ):
             joined[-1] = PooledConvolution(before, operation)

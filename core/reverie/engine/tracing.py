@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +28,7 @@ from reverie.engine.operations import (
     Unfreezable,
     changes_in_place,
     pair,
+    read_once,
 )
 from reverie.networks.pooling import EnergyPool2d
 
@@ -310,14 +310,11 @@ def _gated(operations: list[Operation], wanted: Collection[Slot]) -> list[Operat
 def _fused(operations: list[Operation], wanted: Collection[Slot]) -> list[Operation]:
     """Give each ReLU to the operation before it, where nobody else reads what that gives."""
     makers = {slot: op for op in operations for slot in op.outputs}
-    uses = Counter(slot for op in operations for slot in op.inputs)
+    once = read_once(operations, wanted)
     kept = []
     for operation in operations:
         before = makers.get(operation.inputs[0]) if isinstance(operation, Relu) else None
-        is_last_reader = (
-            before is not None and uses[before.outputs[0]] == 1 and before.outputs[0] not in wanted
-        )
-        if isinstance(before, Gate) and is_last_reader and not before.is_relu:
+        if isinstance(before, Gate) and before.outputs[0] in once and not before.is_relu:
             before.is_relu = True
             before.outputs = operation.outputs
             makers[operation.outputs[0]] = before
@@ -331,21 +328,21 @@ def _summed(operations: list[Operation], wanted: Collection[Slot]) -> list[Opera
 
     One pass over the map instead of two, and one copy less on the way back.
     """
-    makers = {op.outputs[0]: op for op in operations if isinstance(op, Silu)}
-    uses = Counter(slot for op in operations for slot in op.inputs)
+    once = read_once(operations, wanted)
+    silus = {
+        op.outputs[0]: op for op in operations if isinstance(op, Silu) and op.outputs[0] in once
+    }
     kept: list[Operation] = []
     for operation in operations:
-        if isinstance(operation, Add) and not operation.is_relu:
-            left, right = operation.inputs
-            for own, other in ((right, left), (left, right)):
-                if own in makers and uses[own] == 1 and own not in wanted:
-                    kept.remove(makers[own])
-                    kept.append(Silu((*makers[own].inputs, other), operation.outputs))
-                    break
-            else:
-                kept.append(operation)
-        else:
+        is_plain_sum = isinstance(operation, Add) and not operation.is_relu
+        own = [slot for slot in operation.inputs if slot in silus] if is_plain_sum else []
+        if not own:
             kept.append(operation)
+            continue
+        silu = silus[own[-1]]  # which now runs where the sum did, when the other value is there
+        kept.remove(silu)
+        others = [slot for slot in operation.inputs if slot != own[-1]]
+        kept.append(Silu((*silu.inputs, *others), operation.outputs))
     return kept
 
 

@@ -280,6 +280,7 @@ class CompiledKernels:
     def energy_pool_backward(self, g: Tensor, x: Tensor, y: Tensor, window: Window) -> Tensor:
         """Do as for the mean, and multiply with x on the way out."""
         x = _dense(x)
+        _check_same(g.shape[0], x.shape[0], "pictures")
         _check_same(g.shape[1], x.shape[1], "channels")
         times = {"times": x.data_ptr(), "half_times": _HALF[x.dtype]}
         size = (x.shape[2], x.shape[3])
