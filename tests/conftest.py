@@ -53,6 +53,18 @@ def squeezenet() -> str:
 
 
 @pytest.fixture(scope="session")
+def bvlc_googlenet() -> str:
+    """The network of 2015, as a recipe names it."""
+    return f"bvlc_googlenet:{shared('networks/bvlc_googlenet.fp16.safetensors')}"
+
+
+@pytest.fixture(scope="session")
+def flowers() -> Image.Image:
+    """A meadow with yellow and white flowers, 320 x 240 px: a photo that a camera took."""
+    return Image.open(shared("photos/flowers.jpg")).convert("RGB")
+
+
+@pytest.fixture(scope="session")
 def photo() -> Image.Image:
     """Clouds as a camera would see them, 256 px wide: the picture that reverie ships."""
     samples = Path(reverie.__file__).parent / "samples"

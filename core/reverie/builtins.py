@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 @hookimpl
 def reverie_networks() -> Iterable[Network]:
-    """The embedded network, and torchvision's classification networks."""
-    from reverie.networks import embedded, zoo
+    """The embedded network, EfficientNet-Lite, BVLC's GoogLeNet, and torchvision's networks."""
+    from reverie.networks import bvlc_googlenet, efficientnet_lite, embedded, zoo
 
     yield embedded.NETWORK
+    yield from efficientnet_lite.networks()
+    yield bvlc_googlenet.NETWORK
     yield from zoo.networks()
 
 

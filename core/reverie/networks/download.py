@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 _CHUNK = 128 * 1024
 """Bytes between two calls of the progress callback."""
+DIGESTS = {"sha256": "SHA-256", "sha1": "SHA-1"}
+"""The algorithms of checksums, and how sentences name them."""
 _LIMIT = 8 * 1024**3
 """Bytes; the largest of torchvision's networks has 2.6 GB. More is a mistake, or malice."""
 _TIMEOUT = 20.0
@@ -63,36 +65,46 @@ class _BrokenError(Exception):
         self.status = status
 
 
-def download(url: str, target: Path, sha256: str, on_progress: Progress | None = None) -> None:
+def download(
+    url: str,
+    target: Path,
+    checksum: str,
+    on_progress: Progress | None = None,
+    *,
+    algorithm: str = "sha256",
+) -> None:
     """Download a file, or wait for another process that is doing so.
 
     Args:
         url: https, or http on this machine; proxies are those of the environment.
         target: where the file goes; its folder is made. Replaced whole or left as it is.
-        sha256: the file's SHA-256 in hexadecimal, or its first digits.
+        checksum: the file's digest in hexadecimal, or its first digits.
         on_progress: called from this thread with bytes so far and in all, None while that is not
             known; "so far" goes back to 0 if the server cannot resume. An exception that it raises
             ends the download and is raised on; `target` + ".part" stays, and the next download goes
             on from there.
+        algorithm: of the checksum, "sha256" or "sha1"; a whole SHA-1 allows http as well.
     Raises:
         WeightsError: no network, a server's refusal, a wrong checksum, a full or read-only disk.
     """
-    check_url(url)
+    check_url(url, allows_http=algorithm == "sha1")
+    checksum = checksum.lower()
     with _disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     part_path = target.with_name(f"{target.name}.part")
     report = on_progress or _ignore
     with _lock(target, part_path, report):
-        if target.is_file() and file_digest(target).startswith(sha256.lower()):
+        if target.is_file() and file_digest(target, algorithm).startswith(checksum):
             return  # another process was faster
-        with _Part(part_path, target) as part:
-            digest = _fill(url, part, sha256.lower(), report)
+        with _Part(part_path, target, algorithm) as part:
+            digest = _fill(url, part, checksum, report)
         with _disk_errors(target):
-            if not digest.startswith(sha256.lower()):
+            if not digest.startswith(checksum):
                 part_path.unlink(missing_ok=True)
                 raise WeightsError(
-                    f"{target.name}: what {url} sent has the SHA-256 {digest[: len(sha256)]}, not "
-                    f"{sha256}, and was deleted; try again later, or {by_hand(url, target)}."
+                    f"{target.name}: what {url} sent has the {DIGESTS[algorithm]} "
+                    f"{digest[: len(checksum)]}, not {checksum}, and was deleted; "
+                    f"try again later, or {by_hand(url, target)}."
                 )
             part_path.replace(target)
     _log.info("downloaded %s from %s", target, url)
@@ -103,20 +115,23 @@ def by_hand(url: str, target: Path) -> str:
     return f"fetch {url} by hand and save it as {target}"
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits; raises OSError as `open` does."""
-    digest = hashlib.sha256()
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Digest of a file, as hexadecimal digits (SHA-256: 64); raises OSError as `open` does."""
+    digest = hashlib.new(algorithm)
     with path.open("rb") as file:
         while data := file.read(1024 * 1024):
             digest.update(data)
     return digest.hexdigest()
 
 
-def check_url(url: str) -> None:
+def check_url(url: str, *, allows_http: bool = False) -> None:
     """Refuse whatever is not https; http is for this machine only.
 
     A short checksum can be forged with patience, so that the way must be safe as well.
 
+    Args:
+        url: to be checked.
+        allows_http: from other machines, too, because a whole checksum says what must arrive.
     Raises:
         WeightsError: with what is allowed.
     """
@@ -127,11 +142,18 @@ def check_url(url: str) -> None:
         raise WeightsError(f"{url!r} is no address; weights come from https://... .") from None
     if not host or re.search(r"[^!-~]", url):
         raise WeightsError(f"{url!r} is no address; weights come from https://... .")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_this_machine(host)):
+    is_http = parts.scheme == "http" and (allows_http or _is_this_machine(host))
+    if parts.scheme != "https" and not is_http:
         raise WeightsError(
             f"{url!r} is not safe to download weights from; use an https:// address "
             "(http:// is for servers on this machine)."
         )
+
+
+def _is_open_http(url: str) -> bool:
+    """Tell whether an address that `check_url` has allowed is http of another machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not _is_this_machine(parts.hostname or "")
 
 
 def _is_this_machine(host: str) -> bool:
@@ -172,7 +194,7 @@ def _lock(target: Path, part_path: Path, report: Progress) -> Iterator[None]:
 
 @final
 class _Part:
-    """What has arrived so far, open for appending, and its SHA-256.
+    """What has arrived so far, open for appending, and its digest.
 
     Attributes:
         target: the file that it becomes.
@@ -181,10 +203,11 @@ class _Part:
             not be the server's fault.
     """
 
-    def __init__(self, path: Path, target: Path) -> None:
+    def __init__(self, path: Path, target: Path, algorithm: str) -> None:
         self.target = target
         self._path = path
-        self._digest = hashlib.sha256()
+        self._algorithm = algorithm
+        self._digest = hashlib.new(algorithm)
         self.size = 0
         self.doubtful = False
 
@@ -207,14 +230,14 @@ class _Part:
 
     @property
     def digest(self) -> str:
-        """SHA-256 so far, as hexadecimal digits."""
+        """The digest so far, as hexadecimal digits."""
         return self._digest.hexdigest()
 
     def restart(self) -> None:
         """Forget all of it."""
         with _disk_errors(self.target):
             self._file.truncate(0)
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.new(self._algorithm)
         self.size = 0
         self.doubtful = False
 
@@ -250,12 +273,12 @@ class _Part:
         self.size += len(data)
 
 
-def _fill(url: str, part: _Part, sha256: str, report: Progress) -> str:
+def _fill(url: str, part: _Part, checksum: str, report: Progress) -> str:
     """Complete the part and give its digest; begin again once if it may be of two halves."""
-    if part.digest.startswith(sha256):
+    if part.digest.startswith(checksum):
         return part.digest  # it was whole already, only not yet renamed
     _persist(url, part, report)
-    if part.doubtful and not part.digest.startswith(sha256):
+    if part.doubtful and not part.digest.startswith(checksum):
         _log.warning(
             "%s: its parts do not fit; downloading it again from the start", part.target.name
         )
@@ -319,7 +342,7 @@ class _SafeRedirects(HTTPRedirectHandler):
     ) -> Request | None:
         """Check an address before anything is asked of it."""
         try:
-            check_url(newurl)
+            check_url(newurl, allows_http=_is_open_http(req.full_url))
         except WeightsError:
             fp.close()
             raise

