@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 import threading
+from collections import Counter
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 
 from reverie.errors import ReverieError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+Item = TypeVar("Item")
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 """What a user may ask for; "cuda:1" picks one of several."""
@@ -21,46 +25,166 @@ DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 def own_grad_mode() -> Iterator[None]:
     """Compute gradients whatever the caller does; ComfyUI calls inside `inference_mode`.
 
-    Tensors made inside can be differentiated; a tensor from outside must be cloned in here first.
+    All of this is known to the calling thread only. Tensors made inside can be differentiated; a
+    tensor from outside must be cloned in here first.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         for kind in ("cpu", "cuda"):
             stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(_ExactArithmetic())
         yield
 
 
-class _ExactArithmetic:
-    """Settings of the whole process that decide the bytes.
+class ExactArithmetic:
+    """Inside, a device computes float32 in float32, and the same again to the bit.
 
-    The first thread that dreams makes them, the last one gives the caller's back.
+    What decides that are settings of the whole process, and other threads may be computing, too. So
+    only what is otherwise is set, only on devices that obey it, and only while something is
+    launched, never while the caller's code runs. Of several threads the first one sets, and the
+    last one sets back what nobody else has changed meanwhile.
+
+    Args:
+        device: where is computed; on most CPUs, nothing has to be set.
     """
 
     _lock = threading.Lock()
-    _inside = 0
-    _before = ExitStack()
+    _inside: ClassVar[Counter[str]] = Counter()
+    _undo: ClassVar[dict[str, ExitStack]] = {}
+
+    def __init__(self, device: torch.device) -> None:
+        self._kind = device.type
+        self._depth = 0
 
     def __enter__(self) -> None:
+        self._depth += 1
         with self._lock:
-            if _ExactArithmetic._inside == 0:
-                self._before.callback(
-                    torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()
-                )
-                torch.set_float32_matmul_precision("highest")
-                self._before.enter_context(
-                    torch.backends.cudnn.flags(
-                        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-                    )
-                )
-            _ExactArithmetic._inside += 1
+            self._inside[self._kind] += 1
+            if self._inside[self._kind] == 1:
+                undo = self._undo[self._kind] = ExitStack()
+                for setting in _settings(self._kind):
+                    setting.make_exact(undo)
 
     def __exit__(self, *_: object) -> None:
+        self._depth -= 1
         with self._lock:
-            _ExactArithmetic._inside -= 1
-            if _ExactArithmetic._inside == 0:
-                self._before.close()
+            self._inside[self._kind] -= 1
+            if self._inside[self._kind] == 0:
+                self._undo.pop(self._kind).close()
+
+    def each(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Compute items inside; what the caller does with one before the next is outside."""
+        rest, end = iter(items), object()
+        while True:
+            with self:
+                item: Any = next(rest, end)
+            if item is end:
+                return
+            yield item
+
+    def outside(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Make a function of the caller's run outside, wherever it is called."""
+
+        def called() -> None:
+            depth = self._depth
+            for _ in range(depth):
+                self.__exit__()
+            try:
+                call()
+            finally:
+                for _ in range(depth):
+                    self.__enter__()
+
+        return called
+
+
+class _Setting(NamedTuple):
+    """A setting of PyTorch's for the whole process."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+    exact: tuple[Any, ...]
+    """Values that may stay; the first is set in the place of any other."""
+
+    def make_exact(self, undo: ExitStack) -> None:
+        """Set it if it has to be."""
+        before = self._now()
+        if before is not None and before not in self.exact:
+            self.write(self.exact[0])
+            undo.callback(self._put_back, before)
+
+    def _put_back(self, before: Any) -> None:
+        if self._now() in {self.exact[0], None}:  # else the program has changed its mind
+            self.write(before)
+
+    def _now(self) -> Any:
+        """Return its value; None if it cannot be asked.
+
+        An older PyTorch has no such setting. A newer one refuses to tell the older of two settings
+        that mean the same once the program has used the newer one.
+        """
+        try:
+            return self.read()
+        except (AttributeError, RuntimeError, Warning):
+            return None
+
+
+def _settings(kind: str) -> list[_Setting]:
+    """Say what decides the bytes on a kind of device.
+
+    PyTorch has two settings for one thing. The older comes first: programs may read it at any time,
+    and PyTorch refuses that while the newer one says something else.
+    """
+    backends = torch.backends
+    matmul = _Setting(
+        torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, ("highest",)
+    )
+    if kind == "cuda":
+        return [
+            _flag("benchmark", value=False),
+            _flag("deterministic", value=True),
+            _flag("allow_tf32", value=False),
+            _precision(lambda: backends.cudnn.conv),  # type: ignore[attr-defined]
+            matmul,
+            _precision(lambda: backends.cuda.matmul),
+        ]
+    if kind == "cpu" and _may_round_float32():
+        return [
+            matmul,
+            _precision(lambda: backends.mkldnn.matmul),  # type: ignore[attr-defined]
+            _precision(lambda: backends.mkldnn.conv),  # type: ignore[attr-defined]
+        ]
+    return []
+
+
+def _flag(name: str, *, value: bool) -> _Setting:
+    cudnn = torch.backends.cudnn
+    return _Setting(lambda: getattr(cudnn, name), lambda new: setattr(cudnn, name, new), (value,))
+
+
+def _precision(owner: Callable[[], Any]) -> _Setting:
+    def write(value: str) -> None:
+        owner().fp32_precision = "none"  # take that of all devices, if that is the same
+        if owner().fp32_precision != value:
+            owner().fp32_precision = value
+
+    return _Setting(lambda: owner().fp32_precision, write, ("ieee", "none"))
+
+
+def _may_round_float32() -> bool:
+    """Whether this CPU computes float32 in a shorter format when it is allowed to."""
+    has_it = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    is_x86 = platform.machine().lower() in {"x86_64", "amd64"}
+    return has_it and (multiplies_in_bf16() or not is_x86)
+
+
+def multiplies_in_bf16() -> bool:
+    """Whether this CPU has instructions for bf16."""
+    # Private names, but the only way to ask; without them float32 is always right.
+    fast = (
+        getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile")
+    )
+    return any(ask() for ask in fast if ask is not None)
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:
@@ -106,12 +230,7 @@ def choose_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
     if device.type == "cpu":
-        # Private names, but the only way to ask; without them float32 is always right.
-        fast = (
-            getattr(torch.cpu, f"_is_{unit}_supported", None)
-            for unit in ("avx512_bf16", "amx_tile")
-        )
-        return "bf16" if any(ask() for ask in fast if ask is not None) else "float32"
+        return "bf16" if multiplies_in_bf16() else "float32"
     return "float32"
 
 

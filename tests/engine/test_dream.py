@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from reverie import Cancelled, Recipe, RecipeError, ReverieError, Step, dream
-from reverie.device import choose_device, choose_precision, own_grad_mode
+from reverie.device import choose_device, choose_precision
 from reverie.engine import canvas, octaves, tiles
 from reverie.engine import dream as engine
 from reverie.engine.prepare import prepare
@@ -58,14 +57,19 @@ def test_a_network_loaded_inside_inference_mode_dreams(picture: torch.Tensor) ->
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("recipe", [QUICK, QUICK.evolve(colour="palette", octaves=1)])
 def test_the_callers_default_device_and_dtype_do_not_matter(
-    picture: torch.Tensor, device: str
+    picture: torch.Tensor, device: str, dtype: torch.dtype, recipe: Recipe
 ) -> None:
-    expected = dream(picture, QUICK)
-    torch.set_default_dtype(torch.float64)
+    from reverie.networks import loading
+
+    expected = dream(picture, recipe)
+    loading._load.cache_clear()
+    torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            ambient = dream(picture, QUICK)
+            ambient = dream(picture, recipe)
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(ambient, expected)
@@ -294,21 +298,6 @@ def test_precision_is_what_was_asked_for() -> None:
     assert choose_precision("float32", cpu) == "float32"
     assert choose_precision("bf16", cpu) == "bf16"
     assert choose_precision("auto", cpu) in {"float32", "bf16"}
-
-
-def test_two_threads_give_the_callers_settings_back_when_both_are_done() -> None:
-    first, second = own_grad_mode(), own_grad_mode()
-    torch.backends.cudnn.benchmark = True
-    try:
-        first.__enter__()
-        with ThreadPoolExecutor(1) as other:
-            other.submit(second.__enter__).result()
-            first.__exit__(None, None, None)
-            assert not torch.backends.cudnn.benchmark
-            other.submit(second.__exit__, None, None, None).result()
-        assert torch.backends.cudnn.benchmark
-    finally:
-        torch.backends.cudnn.benchmark = False
 
 
 def test_what_is_no_recipe_is_refused_in_a_sentence(picture: torch.Tensor) -> None:

@@ -161,7 +161,8 @@ def _way_back(base: Tensor) -> Tensor:
         counts += torch.bincount(_cell_of(base[:, :, rows]).flatten(), minlength=CELLS**2).cpu()
     common = counts.argsort(descending=True, stable=True)
     before = counts[common].cumsum(0) - counts[common]  # pixels of commoner cells
-    allowed = common[(before < COMMON * counts.sum()) & (counts[common] > 0)]
+    most = COMMON * float(counts.sum())
+    allowed = common[(before.double() < most) & (counts[common] > 0)]
     all_cells = torch.arange(CELLS**2, device="cpu")
     places = torch.stack([all_cells // CELLS, all_cells % CELLS], dim=1).float()
     nearest = torch.cat(

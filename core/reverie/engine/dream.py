@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reverie.device import choose_device, own_grad_mode, says_out_of_memory
+from reverie.device import ExactArithmetic, choose_device, own_grad_mode, says_out_of_memory
 from reverie.engine.canvas import bands, copied, lives_in_file
 from reverie.engine.correcting import AfterStep
 from reverie.engine.frames import GREY_LEVELS, Frames, levels
@@ -44,6 +44,7 @@ from reverie.engine.walk import Walk
 from reverie.engine.wrapping import Wraps, around, wraps_of
 from reverie.errors import Cancelled, RecipeError, ReverieError
 from reverie.image import to_mask, to_tensor
+from reverie.networks.loading import load_network
 from reverie.plugins import find, registry
 from reverie.recipe import Recipe
 
@@ -158,7 +159,11 @@ def dream(
         size = fit((pixels.shape[2], pixels.shape[3]), recipe.size)
         pixels = resize(pixels, size, wraps=wraps_of(recipe.edges))
         seen = None if guide is None else to_tensor(guide)[0][:1].clamp(0, 1)
-        climbs = _prepare_all([recipe, *others], pixels, memory, seen, on_tile)
+        exact = ExactArithmetic(pixels.device)
+        on_tile = None if on_tile is None else exact.outside(on_tile)
+        load_network(recipe.network)  # now, because it can take long
+        with exact:
+            climbs = _prepare_all([recipe, *others], pixels, memory, seen, on_tile)
         climb = together(climbs)
         where = None if mask is None else to_mask(mask, pixels)
         area = select(pixels, where, climb.margin, climb.stride)
@@ -169,7 +174,7 @@ def dream(
             given = None if recipe.start == "picture" or image is None else area.pixels
             steps = _ascend(base, area.mask, climb, given) if base.numel() else ()
             frames = None if where is None else _frames(area, climb)
-            for step in steps:
+            for step in exact.each(steps):
                 if on_step is not None:
                     on_step(replace(step, frames=frames))
             result = pixels if step is None else area.lay_in(step.result())
