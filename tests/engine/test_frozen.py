@@ -50,7 +50,7 @@ FAMILIES = {
     "swin_t": "features.3",
     "vgg11_bn": "features.14",
 }
-"""One of each family of torchvision's that torch.fx can trace, and a layer in its middle."""
+"""One of each family of torchvision's that are no transformers of one size, and a layer in its middle."""
 
 
 def smooth_noise(height: int, width: int, count: int = 1) -> torch.Tensor:
@@ -97,7 +97,7 @@ def by_engine(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     forth, back = DTYPES[precision]
     with own_grad_mode():
-        frozen = freeze(network.prepare(objective.layers, CPU, forth), back)
+        frozen = freeze(network.prepare(objective.layers, CPU, forth), back, tuple(image.shape))
         assert frozen is not None, "it should have been traced"
         return frozen.gradient(objective, image, (5, -9))
 
@@ -248,7 +248,7 @@ class Branches(nn.Module):
 
 
 class InPlace(nn.Module):
-    """Changes a value that is read again: only autograd follows that."""
+    """Changes a value that was read before, and is read again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -260,6 +260,21 @@ class InPlace(nn.Module):
         other = x * 2
         x.add_(1)
         last: torch.Tensor = self.last(other * x)
+        return last
+
+
+class Aliases(nn.Module):
+    """Changes a part of a value through a view of it: only autograd follows that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3)
+        self.last = nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        x[:, ::2].mul_(3)
+        last: torch.Tensor = self.last(x * x)
         return last
 
 
@@ -374,7 +389,12 @@ def test_nothing_of_the_usual_networks_is_unknown(name: str) -> None:
     assert not any(isinstance(operation, Segment) for operation in frozen.operations)
 
 
-@pytest.mark.parametrize(("make", "name"), [(InPlace, "last"), (Asks, "only")])
+def test_a_change_in_place_makes_a_new_value() -> None:
+    assert same_gradient(InPlace(), "last", (45, 52)) < 1e-5
+    assert same_gradient(InPlace(), "first", (45, 52)) < 1e-5
+
+
+@pytest.mark.parametrize(("make", "name"), [(Aliases, "last"), (Asks, "only")])
 def test_what_cannot_be_frozen_dreams_with_autograd_and_says_so_once(
     make: Callable[[], nn.Module], name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 from reverie import NetworkError, ReverieError, WeightsError
 from reverie.device import own_grad_mode
 from reverie.networks.loading import LoadedNetwork, PreparedNetwork, load_network
+from reverie.networks.recording import outputs_of, record
 from reverie.objectives import INPUT
 from reverie.types import Network
 
@@ -61,13 +62,17 @@ def test_layers_give_what_their_modules_gave(picture: torch.Tensor) -> None:
     assert torch.equal(given[INPUT], picture)
 
 
-def test_nothing_behind_the_deepest_layer_runs(picture: torch.Tensor) -> None:
-    network = loaded(Residual())
-    ready = prepared(network, "first")
-    before = ready.module.runs
+def test_nothing_behind_the_deepest_layer_runs_or_is_kept(picture: torch.Tensor) -> None:
+    module = Residual()
+    ready = prepared(loaded(module), "first")
+    before = module.runs
     ready(picture)
+    assert module.runs == before
+    program = ready.program(tuple(picture.shape))
+    assert program is not None
+    assert len(program.calls) == 1
+    assert outputs_of(ready.module, picture, ["first"]).keys() == {"first"}
     assert ready.module.runs == before
-    assert isinstance(ready.module.late, nn.Identity), "its weights should be freed"
 
 
 def test_an_in_place_network_gives_the_gradient_of_what_it_computes() -> None:
@@ -237,19 +242,21 @@ def test_a_network_that_cannot_be_built_is_named(monkeypatch: pytest.MonkeyPatch
 def test_an_interrupted_pass_leaves_nothing_behind(
     picture: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready = prepared(load_network("embedded"), "outlines", "creatures")
-    expected = ready(picture)
+    module = prepared(load_network("embedded"), "outlines", "creatures").module
+    paths = ["outlines", "creatures"]
+    expected = outputs_of(module, picture, paths)
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    gazes = ready.module.get_submodule("gazes")
-    with monkeypatch.context() as patch:
-        patch.setattr(gazes, "forward", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            ready(picture.flip(3))
-    again = ready(picture)
-    assert all(torch.equal(again[name], expected[name]) for name in expected)
+    for run in (outputs_of, record):
+        with monkeypatch.context() as patch:
+            patch.setattr(module.get_submodule("gazes"), "forward", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run(module, picture.flip(3), paths)
+        assert not any(part._forward_hooks for part in module.modules())
+        again = outputs_of(module, picture, paths)
+        assert all(torch.equal(again[name], expected[name]) for name in expected)
 
 
 def test_a_released_network_leaves_memory_at_once() -> None:
@@ -281,7 +288,10 @@ def test_a_network_that_dreamed_leaves_memory_without_the_collector(picture: tor
     network = weakref.ref(load_network("embedded"))
     layers = frozenset({"creatures"})
     ready = network().prepare(layers, torch.device("cpu"), torch.float32)  # type: ignore[union-attr]
-    assert ready.derived, "it should have been frozen"
+    program = ready.program((1, 3, *picture.shape[2:]))
+    assert program is not None
+    assert program.derived, "it should have been frozen"
+    del program
     prepared = weakref.ref(ready)
     del ready
     gc.disable()

@@ -19,10 +19,11 @@ from torch.nn import functional
 
 from reverie.engine.jitter import roll, unroll
 from reverie.engine.kernels import Kernels, choose
-from reverie.engine.operations import Convolution, Gradients, Slot, Unfreezable, dense
+from reverie.engine.operations import Convolution, Gradients, Unfreezable, dense
 from reverie.engine.reference import activations_of
 from reverie.engine.strips import in_strips
 from reverie.engine.tracing import Traced, trace
+from reverie.networks.program import PICTURE
 from reverie.objectives import INPUT
 
 if TYPE_CHECKING:
@@ -30,52 +31,64 @@ if TYPE_CHECKING:
 
     from reverie.engine.reference import Reference
     from reverie.networks.loading import PreparedNetwork
+    from reverie.networks.program import Program, Slot
     from reverie.objectives import Objective
 
 _log = logging.getLogger(__name__)
 
+_Pair = tuple[int, int]
 _FOLDED_STEMS = range(3, 9)
 """Kernel sizes in px of the stride-2 stems that are read from the picture folded 2 x 2."""
 
 
-def freeze(network: PreparedNetwork, back: torch.dtype) -> FrozenNetwork | None:
+def freeze(
+    network: PreparedNetwork, back: torch.dtype, shape: tuple[int, ...] = (1, 3, 224, 224)
+) -> FrozenNetwork | None:
     """Make the tape-free form of a network, once; None where only autograd can run it.
 
     Args:
-        network: prepared for its layers, in the precision of the way forward.
-        back: the precision of the way back.
+        network: prepared for its layers, in the precision of the forward.
+        back: the precision of the backward.
+        shape: of the pictures (N, 3, H, W), which matters where no program does for all.
     """
-    if back not in network.derived:
-        try:
-            with torch.no_grad():
-                network.derived[back] = FrozenNetwork(network, back)
-        except Unfreezable as reason:
-            forbid(network, reason)
-    frozen: FrozenNetwork | None = network.derived.get(back)
+    if network.record.window is not None or network.derived.get(_FORBIDDEN):
+        return None
+    program = network.program(shape)
+    if program is None:
+        forbid(network, Unfreezable("there is no program of it"))
+        return None
+    if back not in program.derived:
+        with torch.no_grad():
+            program.derived[back] = FrozenNetwork(network, program, back)
+    frozen: FrozenNetwork = program.derived[back]
     return frozen
+
+
+def can_freeze(network: PreparedNetwork) -> bool:
+    """Tell whether a network has, as far as is known, a tape-free form."""
+    is_possible = network.record.window is None and network.has_program
+    return is_possible and not network.derived.get(_FORBIDDEN)
 
 
 def forbid(network: PreparedNetwork, reason: Unfreezable) -> None:
     """Leave a network to autograd from now on."""
     _log.debug("%s runs with autograd: %s", network.record.name, reason)
-    network.derived.update(dict.fromkeys((torch.float32, torch.bfloat16)))
+    network.derived[_FORBIDDEN] = True
+
+
+_FORBIDDEN = "forbidden"
 
 
 class FrozenNetwork:
-    """Gives gradients of objectives; see `freeze`.
+    """Computes gradients of objectives; see `freeze`.
 
     Attributes:
         operations: what the network does, in order.
-
-    Raises:
-        Unfreezable: the network cannot be traced, or gives its layers in a shape of its own.
     """
 
-    def __init__(self, network: PreparedNetwork, back: torch.dtype) -> None:
-        if network.record.window is not None:
-            raise Unfreezable("it sees windows of a fixed size")
+    def __init__(self, network: PreparedNetwork, program: Program, back: torch.dtype) -> None:
         self._network = weakref.proxy(network)  # which keeps this: a circle would outlive release()
-        self._traced = trace(network.module, network.paths, back)
+        self._traced = trace(program, back)
         self._back = back
         self._kernels: Kernels = choose(network.device)
         self._entry = _Entry(network, self._traced, back)
@@ -145,17 +158,16 @@ class FrozenNetwork:
             gradient = found_gradients.pop()
             if gradient is not None:
                 # Autograd may give a tensor without memory of its own, or one to two layers.
-                own = gradient.to(self._back, memory_format=torch.channels_last, copy=True)
-                gradients.put(slot, own)
+                is_map = gradient.ndim == 4  # noqa: PLR2004 - else a linear layer's, or tokens
+                order = torch.channels_last if is_map else torch.preserve_format
+                gradients.put(slot, gradient.to(self._back, memory_format=order, copy=True))
         return value.detach(), gradients, None if direct is None else unroll(direct, shift)
 
     def _forward(
         self, image: Tensor, shift: tuple[int, int]
     ) -> tuple[dict[Slot, Tensor], list[Any]]:
         """Run to the layers; give them, and what each operation keeps for the way back."""
-        values: dict[Slot, Any] = {
-            self._traced.image: self._entry.forward(image, shift, self._kernels)
-        }
+        values: dict[Slot, Any] = {PICTURE: self._entry.forward(image, shift, self._kernels)}
         kept = []
         for number, operation in enumerate(self.operations):
             kept.append(operation.forward(values, self._kernels))
@@ -169,7 +181,7 @@ class FrozenNetwork:
     ) -> Tensor:
         for operation in reversed(self.operations):
             operation.backward(gradients, kept.pop(), self._kernels)
-        arrived = gradients.take(self._traced.image)
+        arrived = gradients.take(PICTURE)
         if arrived is None:
             return torch.zeros_like(image)
         return self._entry.backward(arrived, image, shift, self._kernels)
@@ -189,8 +201,9 @@ class _Entry:
         std = torch.tensor(network.record.std, dtype=torch.float32, device=network.device)
         self._scale = 1 / std.view(1, 3, 1, 1)
         self._is_scaled = False
-        self._stem: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
-        readers = [op for op in traced.operations if traced.image in op.inputs]
+        self._stem: tuple[_Pair, _Pair, _Pair, _Pair] | None = None
+        """Kernel, padding at top and left, at bottom and right, and the kernel when folded."""
+        readers = [op for op in traced.operations if PICTURE in op.inputs]
         if len(readers) == 1 and isinstance(readers[0], Convolution):
             self._take_over(readers[0], back)
 
@@ -201,9 +214,12 @@ class _Entry:
         weight = stem.weight.float() * self._scale
         kernel = (weight.shape[2], weight.shape[3])
         if stem.stride == (2, 2) and stem.dilation == (1, 1) and set(kernel) <= set(_FOLDED_STEMS):
-            self._stem = (kernel, stem.padding, _folded_kernel(kernel, stem.padding))
-            weight = _folded(weight, *self._stem[1:])
-            stem.stride, stem.padding = (1, 1), (0, 0)
+            left, right, top, bottom = stem.zeros or (0, 0, 0, 0)
+            down, across = stem.padding
+            begin, end = (down + top, across + left), (down + bottom, across + right)
+            self._stem = (kernel, begin, end, _folded_kernel(kernel, begin))
+            weight = _folded(weight, begin, self._stem[3])
+            stem.stride, stem.padding, stem.zeros = (1, 1), (0, 0), ()
         stem.weight = dense(weight.to(stem.weight.dtype))
         stem.set_back(weight, back)
 
@@ -229,9 +245,9 @@ class _Entry:
         if self._stem is None:
             return 0, 0, 0, 0
         sides = []
-        for length, kernel, padding, folded in zip(image.shape[2:], *self._stem, strict=True):
-            before = padding + padding % 2
-            outputs = (length + 2 * padding - kernel) // 2 + 1
+        for length, kernel, begin, end, folded in zip(image.shape[2:], *self._stem, strict=True):
+            before = begin + begin % 2
+            outputs = (length + begin + end - kernel) // 2 + 1
             sides += [before, 2 * (outputs - 1) + folded - before - length]
         return sides[0], sides[1], sides[2], sides[3]
 

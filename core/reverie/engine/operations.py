@@ -7,23 +7,23 @@ left to autograd, as a `Segment`.
 
 from __future__ import annotations
 
-import operator
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor
 from torch.nn import functional
+
+from reverie.networks.prepared import lacks_bf16
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from reverie.engine.kernels import Kernels, Mask, Window
-
-Slot = int
-"""The number of a value: an operation's output, or the network's input."""
+    from reverie.networks.program import Call, Slot
 
 
 class Unfreezable(Exception):  # noqa: N818 - the dream goes on with autograd, nothing failed
@@ -85,10 +85,12 @@ class Gate(Operation):
 
     Attributes:
         is_relu: it does, and its one output is never negative.
+        limit: what that output is at most, 6 of a ReLU6; infinite for an ordinary ReLU.
         keeps_mask: a consumer sends gradients back to where the ReLU was closed.
     """
 
     is_relu = False
+    limit = math.inf
     keeps_mask = False
 
     def _gated(self, result: Tensor, kernels: Kernels) -> tuple[Tensor, Mask | None]:
@@ -96,7 +98,9 @@ class Gate(Operation):
         if not self.is_relu:
             return result, None
         result = dense(result)
-        return kernels.relu_positive(result) if self.keeps_mask else (result.relu_(), None)
+        if self.keeps_mask:
+            return kernels.relu_positive(result, self.limit)
+        return _cut_off(result, self.limit), None
 
     def _taken(self, gradients: Gradients, mask: Mask | None, kernels: Kernels) -> Tensor | None:
         """Take the output's gradient as it is before the ReLU."""
@@ -104,6 +108,11 @@ class Gate(Operation):
         if gradient is None or mask is None:
             return gradient
         return kernels.masked(dense(gradient), mask)
+
+
+def _cut_off(result: Tensor, limit: float) -> Tensor:
+    """Apply a ReLU, in place."""
+    return result.relu_() if math.isinf(limit) else result.clamp_(0, limit)
 
 
 class Convolution(Gate):
@@ -114,13 +123,22 @@ class Convolution(Gate):
     """
 
     def __init__(
-        self, inputs: Sequence[Slot], outputs: Sequence[Slot], layer: nn.Conv2d, back: torch.dtype
+        self, call: Call, back: torch.dtype, source: Slot | None = None, zeros: Sequence[int] = ()
     ) -> None:
-        super().__init__(inputs, outputs)
-        self.weight = layer.weight.detach()
-        self.bias = None if layer.bias is None else layer.bias.detach()
-        self.stride, self.padding = pair(layer.stride), pair(layer.padding)
-        self.dilation, self.groups = pair(layer.dilation), layer.groups
+        """Take over a call of PyTorch's convolution by constant weights.
+
+        Args:
+            call: two-dimensional, not transposed.
+            back: the precision of the backward.
+            source: read this instead of the call's own input, which is this with `zeros` around.
+            zeros: px at left, right, top and bottom.
+        """
+        image, weight, bias, stride, padding, dilation, _, _, groups = call.args
+        super().__init__([image.slot if source is None else source], call.outputs)
+        self.zeros = tuple(zeros)
+        self.weight, self.bias = dense(weight), bias
+        self.stride, self.padding = pair(stride), pair(padding)
+        self.dilation, self.groups = pair(dilation), groups
         self.set_back(self.weight, back)
 
     def set_back(self, weight: Tensor, dtype: torch.dtype) -> None:
@@ -139,8 +157,10 @@ class Convolution(Gate):
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> tuple[Any, Mask | None]:
         """Convolve."""
         image = values[self.inputs[0]]
+        image = functional.pad(image, self.zeros) if self.zeros else image
         result = values[self.outputs[0]] = self.run(image, self.padding)
-        return image.shape[2:], kernels.positive(result) if self.keeps_mask else None
+        mask = kernels.positive(result, self.limit) if self.keeps_mask else None
+        return image.shape[2:], mask
 
     def backward(
         self, gradients: Gradients, kept: tuple[Any, Mask | None], kernels: Kernels
@@ -152,24 +172,29 @@ class Convolution(Gate):
             return
         slot = self.inputs[0]
         if self.is_turned:
-            present = gradients.take(slot) if can_fuse(gradient) else None
-            gradients.put(slot, self.run_back(gradient, self.back_padding, onto=present))
+            fuses = can_fuse(gradient) and not self.zeros
+            present = gradients.take(slot) if fuses else None
+            found = self.run_back(gradient, self.back_padding, onto=present)
         else:
-            gradients.put(slot, self._spread(gradient, size))
+            found = self._spread(gradient, size)
+        gradients.put(slot, dense(functional.pad(found, [-n for n in self.zeros])))
 
     def run(self, image: Tensor, padding: tuple[int, int]) -> Tensor:
         """Convolve and apply the ReLU, in one pass by what PyTorch keeps for its compiler."""
         image = dense(image)
         if self.is_relu and can_fuse(image):
+            name, numbers = (
+                ("relu", []) if math.isinf(self.limit) else ("hardtanh", [0, self.limit])
+            )
             fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
                 image, self.weight, self.bias, padding, self.stride, self.dilation, self.groups,
-                "relu", [], "",
+                name, numbers, "",
             )  # fmt: skip
             return dense(fused)
         result = functional.conv2d(
             image, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
-        return dense(result.relu_() if self.is_relu else result)
+        return dense(_cut_off(result, self.limit) if self.is_relu else result)
 
     def run_back(
         self, gradient: Tensor, padding: tuple[int, int], *, onto: Tensor | None = None
@@ -281,11 +306,18 @@ class Relu(Gate):
 
     is_relu = True
 
+    def __init__(
+        self, inputs: Sequence[Slot], outputs: Sequence[Slot], limit: float = math.inf
+    ) -> None:
+        super().__init__(inputs, outputs)
+        self.limit = limit
+
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> Mask | None:
-        """Cut off what is negative."""
-        result = dense(values[self.inputs[0]].relu())
+        """Cut off what is negative, or above the limit."""
+        image = values[self.inputs[0]]
+        result = dense(image.relu() if math.isinf(self.limit) else image.clamp(0, self.limit))
         values[self.outputs[0]] = result
-        return kernels.positive(result) if self.keeps_mask else None
+        return kernels.positive(result, self.limit) if self.keeps_mask else None
 
     def backward(self, gradients: Gradients, kept: Mask | None, kernels: Kernels) -> None:
         """Cut off where the ReLU was closed."""
@@ -409,6 +441,59 @@ class EnergyPool(Operation):
             gradients.put(self.inputs[0], found)
 
 
+class LocalResponse(Operation):
+    """Each value over a power of the squares in the channels around it: AlexNet's, GoogLeNet's.
+
+    y = x / (k + alpha / n * sum of x^2 over n channels) ^ beta. The sum is a 1 x 1 convolution.
+    Source: Krizhevsky, Sutskever, Hinton 2012, section 3.3; alpha is divided by n as in Caffe.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Slot],
+        outputs: Sequence[Slot],
+        size: int,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 1.0,
+    ) -> None:
+        super().__init__(inputs, outputs)
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self._near: dict[tuple[Any, ...], Tensor] = {}
+
+    def _summed(self, image: Tensor, *, back: bool = False) -> Tensor:
+        """Sum over the channels around each, or over those around which it is."""
+        key = (image.shape[1], image.dtype, image.device, back)
+        if key not in self._near:
+            at = torch.arange(image.shape[1], device=image.device)
+            apart = at - at.view(-1, 1)  # from the channel of each row to that of each column
+            near = (apart >= -(self.size // 2)) & (apart <= (self.size - 1) // 2)
+            near = (near.T if back else near).to(image.dtype)
+            self._near[key] = dense(near[:, :, None, None].contiguous())
+        return dense(functional.conv2d(image, self._near[key]))
+
+    def forward(self, values: dict[Slot, Any], kernels: Kernels) -> tuple[Tensor, Tensor]:
+        """Divide, and keep what went in and what it was divided by, before the power."""
+        del kernels
+        image = dense(values[self.inputs[0]])
+        base = self._summed(image * image).mul_(self.alpha / self.size).add_(self.k)
+        values[self.outputs[0]] = base.pow(-self.beta).mul_(image)
+        return image, base
+
+    def backward(self, gradients: Gradients, kept: tuple[Tensor, Tensor], kernels: Kernels) -> None:
+        """Each value counts for itself, and against those around which it is."""
+        del kernels
+        gradient = gradients.take(self.outputs[0])
+        if gradient is None:
+            return
+        image, base = (each.to(gradient.dtype) for each in kept)
+        own = dense(gradient) * base.pow(-self.beta)
+        others = self._summed((own * image).div_(base), back=True).mul_(image)
+        gradients.put(
+            self.inputs[0], own.sub_(others, alpha=2 * self.alpha * self.beta / self.size)
+        )
+
+
 class Concat(Operation):
     """Values one after the other along the channels.
 
@@ -438,41 +523,52 @@ class Concat(Operation):
 
 
 class Segment(Operation):
-    """Operations in a row that are not known here; autograd remembers what they need."""
+    """Calls in a row that are not known here; autograd remembers what they need.
 
-    def __init__(
-        self,
-        inputs: Mapping[fx.Node, Slot],
-        outputs: Mapping[fx.Node, Slot],
-        nodes: Sequence[fx.Node],
-        module: nn.Module,
-    ) -> None:
-        super().__init__(tuple(inputs.values()), tuple(outputs.values()))
-        self._arguments, self._results = tuple(inputs), tuple(outputs)
-        self._nodes = tuple(nodes)
-        self._module = module
-        # Autograd refuses to let a leaf be changed; a copy may be.
-        self._copies = any(changes_in_place(node) for node in nodes)
+    One that a device cannot do in bf16 is computed in float32, from when that is found out.
+    """
+
+    def __init__(self, calls: Sequence[Call], wanted: Collection[Slot]) -> None:
+        """Take over some calls.
+
+        Args:
+            calls: in the order in which they run.
+            wanted: the values that are read afterwards.
+        """
+        made = [slot for call in calls for slot in call.outputs]
+        read = dict.fromkeys(slot for call in calls for slot in call.inputs)
+        super().__init__(
+            [slot for slot in read if slot not in set(made)],
+            [slot for slot in made if slot in wanted],
+        )
+        self._calls = tuple(calls)
+        self.wide: set[Call] = set()
 
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> tuple[list[Any], list[Any]]:
         """Run, with autograd watching."""
         del kernels
         given = [_watched(values[slot]) for slot in self.inputs]
-        with torch.enable_grad():
-            found: dict[fx.Node, Any] = dict(
-                zip(self._arguments, map(self._own, given), strict=True)
-            )
-            for node in self._nodes:
-                found[node] = _run(node, self._module, found)
-        results = [found[node] for node in self._results]
+        results = self._results(given)
         for slot, result in zip(self.outputs, results, strict=True):
-            if isinstance(result, (list, tuple)) and any(isinstance(r, Tensor) for r in result):
-                raise Unfreezable(f"{self._results} gives several tensors")
-            values[slot] = result.detach() if isinstance(result, Tensor) else result
+            values[slot] = result.detach()
         return given, results
 
-    def _own(self, value: Any) -> Any:
-        return value.clone() if self._copies and isinstance(value, Tensor) else value
+    def _results(self, given: Sequence[Tensor]) -> list[Tensor]:
+        found = dict(zip(self.inputs, given, strict=True))
+        with torch.enable_grad():
+            for call in self._calls:
+                found.update(zip(call.outputs, self._run(call, found), strict=True))
+        return [found[slot] for slot in self.outputs]
+
+    def _run(self, call: Call, found: Mapping[Slot, Tensor]) -> list[Tensor]:
+        if call not in self.wide:
+            try:
+                return call.run(found)
+            except (NotImplementedError, RuntimeError) as error:
+                if not lacks_bf16(error):
+                    raise
+                self.wide.add(call)
+        return call.run(found, wider=True)
 
     def backward(
         self, gradients: Gradients, kept: tuple[list[Any], list[Any]], kernels: Kernels
@@ -480,53 +576,41 @@ class Segment(Operation):
         """Let autograd go back."""
         del kernels
         given, results = kept
-        ends, brought = [], []
-        for slot, result in zip(self.outputs, results, strict=True):
-            gradient = gradients.take(slot)
-            if gradient is not None and isinstance(result, Tensor) and result.requires_grad:
-                ends.append(result)
-                brought.append(gradient.to(result.dtype))
-        leaves = {
-            slot: value
-            for slot, value in zip(self.inputs, given, strict=True)
-            if isinstance(value, Tensor) and value.requires_grad
-        }
-        if not ends or not leaves:
+        brought = [gradients.take(slot) for slot in self.outputs]
+        if not any(value.requires_grad for value in given):
             return
-        found = torch.autograd.grad(ends, list(leaves.values()), brought, allow_unused=True)
-        for slot, gradient in zip(leaves, found, strict=True):
+        try:
+            found = _gradients(results, brought, given)
+        except (NotImplementedError, RuntimeError) as error:
+            if not lacks_bf16(error):
+                raise
+            self.wide.update(self._calls)
+            found = _gradients(self._results(given), brought, given)
+        for slot, gradient in zip(self.inputs, found, strict=True):
             if gradient is not None:
                 # Autograd may give one tensor to several leaves, or give what it was given.
                 gradients.put(slot, gradient.clone())
 
 
-def _watched(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.is_floating_point():
-        return value.detach().requires_grad_()
-    return value
+def _gradients(
+    results: Sequence[Tensor], brought: Sequence[Tensor | None], given: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Return the gradients of what was given, None where there is none."""
+    pairs = [
+        (result, gradient.to(result.dtype))
+        for result, gradient in zip(results, brought, strict=True)
+        if gradient is not None and result.requires_grad
+    ]
+    leaves = [value for value in given if value.requires_grad]
+    if not pairs or not leaves:
+        return [None] * len(given)
+    ends, arrived = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(ends, leaves, arrived, allow_unused=True))
+    return [next(found) if value.requires_grad else None for value in given]
 
 
-def _run(node: fx.Node, module: nn.Module, found: Mapping[fx.Node, Any]) -> Any:
-    args = fx.node.map_arg(node.args, lambda n: found[n])
-    kwargs = fx.node.map_arg(node.kwargs, lambda n: found[n])
-    if node.op == "get_attr":
-        return operator.attrgetter(str(node.target))(module)
-    if node.op == "call_module":
-        return module.get_submodule(str(node.target))(*args, **kwargs)
-    if node.op == "call_method":
-        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-    return node.target(*args, **kwargs)  # type: ignore[operator]
-
-
-_IN_PLACE = {getattr(operator, f"i{n}") for n in ("add", "mul", "sub", "truediv", "pow")}
-
-
-def changes_in_place(node: fx.Node) -> bool:
-    """Tell whether a node writes into its first input."""
-    if node.op == "call_method":
-        name = str(node.target)
-        return name.endswith("_") and not name.endswith("__")
-    return node.kwargs.get("inplace") is True or node.target in _IN_PLACE
+def _watched(value: Tensor) -> Tensor:
+    return value.detach().requires_grad_() if value.is_floating_point() else value
 
 
 def pair(value: Any) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from reverie.engine.canvas import LARGE, taken_by
 from reverie.engine.colour import seen_in_grey
 from reverie.engine.correcting import checked
 from reverie.engine.footprint import bytes_per_pixel
-from reverie.engine.frozen import forbid, freeze
+from reverie.engine.frozen import can_freeze, forbid, freeze
 from reverie.engine.gradient import image_gradient
 from reverie.engine.octaves import fit, resize
 from reverie.engine.operations import Unfreezable
@@ -214,7 +214,7 @@ def prepare(
         whole = seen_in_grey(whole)
     local = objective.is_local
     reach, stride = network.reach(objective.layers), network.stride(objective.layers)
-    has_tape = not _has_no_tape(prepared, back) or freeze(prepared, back) is None
+    has_tape = not (_has_no_tape(prepared, back) and can_freeze(prepared))
     footprint = bytes_per_pixel(network.layers, prepared.paths, forth, keeps_all=has_tape)
     footprint += _bytes_beside(network, objective)
     most = LARGE if memory is None else memory // footprint
@@ -321,7 +321,7 @@ def _gradient(prepared: PreparedNetwork, objective: Objective, back: torch.dtype
     def without_tape(
         image: Tensor, shift: tuple[int, int], *reference: Reference
     ) -> tuple[Tensor, Tensor]:
-        if (frozen := freeze(prepared, back)) is not None:
+        if (frozen := freeze(prepared, back, tuple(image.shape))) is not None:
             try:
                 return frozen.gradient(objective, image, shift, *reference)
             except Unfreezable as reason:

@@ -1,16 +1,15 @@
-"""Turns a network into the operations of operations.py, as far as the layers asked for."""
+"""Turns a recorded program into the operations of operations.py."""
 
 from __future__ import annotations
 
-import operator
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import fx, nn
 from torch.nn import functional
 
-from reverie.engine.kernels import Window
+from reverie.engine.kernels import NOBODY, Window
 from reverie.engine.operations import (
     Add,
     AvgPool,
@@ -18,22 +17,26 @@ from reverie.engine.operations import (
     Convolution,
     EnergyPool,
     Gate,
+    LocalResponse,
     MaxPool,
     Operation,
     Relu,
     Scale,
     Segment,
     Silu,
-    Slot,
-    Unfreezable,
-    changes_in_place,
     pair,
     read_once,
 )
-from reverie.networks.pooling import EnergyPool2d
+from reverie.networks.folding import is_convolution, scaled
+from reverie.networks.pooling import avg_pool2d
+from reverie.networks.program import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection, Mapping
+
+    from reverie.networks.program import Call, Program, Slot
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -41,247 +44,191 @@ class Traced:
     """A network as operations in the order in which they run."""
 
     operations: list[Operation]
-    image: Slot
-    """Where the network's input is."""
-    layers: dict[str, Slot]
-    """Where the layers asked for are, by path."""
+    layers: Mapping[str, Slot]
+    """Where the layers asked for are, by path; the picture is `PICTURE`."""
 
 
-def trace(module: nn.Module, paths: Collection[str], back: torch.dtype) -> Traced:
+def trace(program: Program, back: torch.dtype) -> Traced:
     """Find the operations that lead from a picture to some layers.
 
     Args:
-        module: frozen, in evaluation mode, on its device and in the precision of the way forward.
-        paths: dotted paths of the modules whose outputs are wanted.
-        back: the precision of the way back.
-    Raises:
-        Unfreezable: it cannot be traced, or a layer is none of the trace.
+        program: on its device and in the precision of the forward.
+        back: the precision of the backward.
     """
-    tracer = _Tracer()
-    try:
-        graph = tracer.trace(module)
-    except Exception as error:  # it runs somebody else's forward
-        raise Unfreezable(f"not traceable: {error}") from error
-    if missing := set(paths) - tracer.outputs.keys():
-        raise Unfreezable(f"{sorted(missing)} give no single tensor")
-    image, *others = [node for node in graph.nodes if node.op == "placeholder"]
-    needed = _needed(graph, [tracer.outputs[path] for path in paths])
-    if any(node in others for each in needed for node in each.all_input_nodes):
-        raise Unfreezable(f"it reads {others} beside the picture")
-    if needed:
-        _refuse_hidden_changes(graph, needed)
-    builder = _Builder(module, image, back, {tracer.outputs[path] for path in paths})
-    for node in needed:
-        builder.add(node)
-    builder.end_row()
-    layers = {path: builder.slot(tracer.outputs[path]) for path in paths}
-    operations = _gated(builder.operations, set(layers.values()))
-    return Traced(operations, builder.slot(image), layers)
+    wanted = set(program.layers.values())
+    operations: list[Operation] = []
+    row: list[Call] = []
+    later = _read_later(program)
 
+    def end_row() -> None:
+        if row:
+            last = program.calls.index(row[-1])
+            operations.append(Segment(row.copy(), wanted | later[last]))
+            row.clear()
 
-class _Tracer(fx.Tracer):
-    """Notes which value each module gives; a module that runs twice counts the first time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.outputs: dict[str, fx.Node] = {}
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, EnergyPool2d) or super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(
-        self,
-        m: nn.Module,
-        forward: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        result = super().call_module(m, forward, args, kwargs)
-        if isinstance(result, fx.Proxy):
-            self.outputs.setdefault(self.path_of_module(m), result.node)
-        return result
-
-
-def _needed(graph: fx.Graph, wanted: Collection[fx.Node]) -> list[fx.Node]:
-    """Give what leads to the wanted nodes, in order, without the picture itself."""
-    reached, ahead = set(wanted), list(wanted)
-    while ahead:
-        for node in ahead.pop().all_input_nodes:
-            if node not in reached:
-                reached.add(node)
-                ahead.append(node)
-    return [node for node in graph.nodes if node in reached and node.op != "placeholder"]
-
-
-def _refuse_hidden_changes(graph: fx.Graph, needed: list[fx.Node]) -> None:
-    """Refuse a value that is changed in place and read by others too: here each is for ever."""
-    for node in graph.nodes:
-        if changes_in_place(node) and any(len(n.users) > 1 for n in node.all_input_nodes[:1]):
-            raise Unfreezable(f"{node} changes {node.all_input_nodes[0]}, which others read")
-        if node is needed[-1]:
-            return
-
-
-class _Builder:
-    """Makes operations of nodes; what is unknown gathers in a row, until a known one comes.
-
-    Attributes:
-        operations: those made so far.
-    """
-
-    def __init__(
-        self, module: nn.Module, image: fx.Node, back: torch.dtype, wanted: Collection[fx.Node]
-    ) -> None:
-        self.operations: list[Operation] = []
-        self._module = module
-        self._back = back
-        self._wanted = wanted
-        self._slots: dict[fx.Node, Slot] = {image: 0}
-        self._parts = dict(module.named_modules(remove_duplicate=False))
-        self._row: list[fx.Node] = []
-        self._tensors = {image}
-        """What is sure to be a tensor made of the picture, not a size or a parameter."""
-
-    def slot(self, node: fx.Node) -> Slot:
-        """Give the number of a node's value."""
-        return self._slots.setdefault(node, len(self._slots))
-
-    def add(self, node: fx.Node) -> None:
-        """Add a node."""
-        if self._is_same(node) and node.all_input_nodes[0] not in self._row:
-            self._slots[node] = self.slot(node.all_input_nodes[0])
-            if node.all_input_nodes[0] in self._tensors:
-                self._tensors.add(node)
-            return
-        operation = self._known(node)
+    joint = {**_pools_of_energy(program), **_padded_convolutions(program, back)}
+    parts = {part for several, _ in joint.values() for part in several}
+    for call in program.calls:
+        if call in parts and call not in joint:
+            continue
+        operation = joint[call][1] if call in joint else _operation_of(call, back)
         if operation is None:
-            self._row.append(node)
-            return
-        self.end_row()
-        self.operations.append(operation)
-        self._tensors.add(node)
-
-    def end_row(self) -> None:
-        """Make one operation of the unknown nodes gathered."""
-        row, self._row = self._row, []
-        if not row:
-            return
-        inside = set(row)
-        inputs = [n for node in row for n in node.all_input_nodes if n not in inside]
-        outputs = [
-            node
-            for node in row
-            if node in self._wanted or any(user not in inside for user in node.users)
-        ]
-        self.operations.append(
-            Segment(
-                {node: self.slot(node) for node in inputs},
-                {node: self.slot(node) for node in outputs},
-                row,
-                self._module,
-            )
-        )
-
-    def _is_same(self, node: fx.Node) -> bool:
-        """Tell whether a node gives what it gets."""
-        return node.op == "call_module" and type(self._parts[str(node.target)]) in _SAME
-
-    def _known(self, node: fx.Node) -> Operation | None:
-        """Make the operation of a node; None if it is unknown."""
-        ends = [self.slot(n) for n in node.all_input_nodes], [self.slot(node)]
-        if node.op == "call_module":
-            part = self._parts[str(node.target)]
-            is_hooked = part._forward_hooks or part._forward_pre_hooks  # noqa: SLF001
-            if is_hooked or node.kwargs or len(node.all_input_nodes) != 1:
-                return None
-            return _operation_of(part, ends, self._back)
-        if not node.op.startswith("call") or not self._tensors.issuperset(node.all_input_nodes):
-            return None
-        return _operation_of_call(node, ends)
+            row.append(call)
+            continue
+        end_row()
+        operations.append(operation)
+    end_row()
+    return Traced(_gated(operations, wanted), program.layers)
 
 
-_Ends = tuple[list[Slot], list[Slot]]
-_SAME = {nn.Identity, nn.Dropout, nn.Dropout2d}
-_RELU = {functional.relu, torch.relu, "relu"}
-_ADD = {operator.add, torch.add, "add"}
-_CONCAT = {torch.cat, torch.concat}
+def _read_later(program: Program) -> list[set[Slot]]:
+    """Return for each call what the calls after it read."""
+    found: list[set[Slot]] = [set()]
+    for call in reversed(program.calls[1:]):
+        found.append(found[-1] | set(call.inputs))
+    return found[::-1]
 
 
-def _operation_of(part: nn.Module, ends: _Ends, back: torch.dtype) -> Operation | None:
-    """Make the operation of a module, exactly of a kind that is known: a subclass may do more."""
-    kind = type(part)
-    if isinstance(part, nn.Conv2d) and kind is nn.Conv2d:
-        is_plain = part.padding_mode == "zeros" and not isinstance(part.padding, str)
-        return Convolution(*ends, part, back) if is_plain else None
-    if isinstance(part, nn.BatchNorm2d) and kind is nn.BatchNorm2d:
-        numbers = _scale_and_shift(part)
-        return None if numbers is None else Scale(*ends, *numbers)
-    if kind in {nn.MaxPool2d, nn.AvgPool2d}:
-        given = {name: getattr(part, name, None) for name in (*_MAX_POOL, *_AVG_POOL)}
-        return _pool(ends, given, is_max=kind is nn.MaxPool2d)
-    if isinstance(part, EnergyPool2d) and kind is EnergyPool2d:
-        window = Window(pair(part.kernel_size), pair(part.stride), pair(part.padding))
-        return EnergyPool(*ends, window, part.quiet)
-    simple = {nn.ReLU: Relu, nn.SiLU: Silu}.get(kind)
-    return None if simple is None else simple(*ends)
-
-
-def _operation_of_call(node: fx.Node, ends: _Ends) -> Operation | None:
-    """Make the operation of a function or method called on tensors."""
-    count = len(node.all_input_nodes)
-    if node.target in _RELU:
-        return Relu(*ends)
-    if node.target in _ADD:  # not of a tensor and a number, nor with a factor
-        return Add(*ends) if count == len(node.args) == 2 and not node.kwargs else None  # noqa: PLR2004
-    if node.target in _CONCAT:
-        parts, *rest = node.args
-        axis = node.kwargs.get("dim", rest[0] if rest else 0)
-        return Concat(*ends) if axis == 1 and count == len(cast("list[Any]", parts)) else None
-    if node.target in {functional.max_pool2d, functional.avg_pool2d}:
-        is_max = node.target is functional.max_pool2d
-        given = dict(zip(_MAX_POOL if is_max else _AVG_POOL, node.args[1:], strict=False))
-        return _pool(ends, {**given, **node.kwargs}, is_max=is_max)
+def _operation_of(call: Call, back: torch.dtype) -> Operation | None:
+    """Make the operation of a call; None if it is unknown."""
+    if _is_flat_convolution(call):
+        return Convolution(call, back)
+    if len(call.shapes[0]) != _MAP:
+        return None
+    ends = (call.inputs, call.outputs)
+    if call.function is scaled:
+        return Scale(*ends, call.args[1], call.args[2])
+    if call.function in _RELUS:
+        limits = _RELUS[call.function](*call.args[1:], **call.kwargs)
+        return None if limits is None else Relu(*ends, *limits)
+    if call.function is aten.silu.default:
+        return Silu(*ends)
+    if call.function is functional.local_response_norm:
+        return LocalResponse(*ends, *call.args[1:], **call.kwargs)
+    if call.function is aten.add.Tensor:
+        return Add(*ends) if _adds_two_alike(call) else None
+    if call.function is aten.cat.default:
+        return Concat(*ends) if _joins_channels(call) else None
+    if call.function is aten.max_pool2d_with_indices.default:
+        return _pool(call, dict(zip(_MAX_POOL, call.args[1:], strict=False)))
+    if call.function is avg_pool2d:
+        return _pool(call, dict(zip(_AVG_POOL, call.args[1:], strict=False)))
     return None
 
 
-def _pool(ends: _Ends, given: dict[str, Any], *, is_max: bool) -> Operation | None:
+_MAP = len("NCHW")
+
+
+def _is_flat_convolution(call: Call) -> bool:
+    """Tell a two-dimensional convolution, not transposed."""
+    return is_convolution(call) and len(call.shapes[0]) == _MAP and not call.args[6]
+
+
+def _no_limit(*_: Any) -> tuple[float]:
+    return (math.inf,)
+
+
+def _from_zero(low: Any = None, high: Any = None, **more: Any) -> tuple[float] | None:
+    """Return the limit of a clamp that is a ReLU: from 0 up to a number, or without end."""
+    low, high = more.get("min", low), more.get("max", high)
+    is_number = high is None or (isinstance(high, (int, float)) and high > 0)
+    return (math.inf if high is None else float(high),) if low == 0 and is_number else None
+
+
+_RELUS = {
+    aten.relu.default: _no_limit,
+    aten.hardtanh.default: lambda low=-1, high=1: _from_zero(low, high),
+    aten.clamp.default: _from_zero,
+    aten.clamp_min.default: _from_zero,
+}
+"""Functions that may be a ReLU: from their arguments to its limit, or to None."""
+_MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+_AVG_POOL = (
+    *("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+)
+
+
+def _adds_two_alike(call: Call) -> bool:
+    """Tell a sum of two values of one shape made of the picture, without a factor."""
+    return len(call.args) == len(call.inputs) == 2 and not call.kwargs  # noqa: PLR2004
+
+
+def _joins_channels(call: Call) -> bool:
+    parts, *rest = call.args
+    axis = call.kwargs.get("dim", rest[0] if rest else 0)
+    return axis in {1, 1 - _MAP} and len(call.inputs) == len(parts)
+
+
+def _pool(call: Call, given: Mapping[str, Any]) -> Operation | None:
     is_dilated = pair(given.get("dilation") or 1) != (1, 1)
-    if is_dilated or given.get("return_indices") or given.get("divisor_override"):
+    kernel = pair(given["kernel_size"])
+    if is_dilated or given.get("divisor_override") or kernel[0] * kernel[1] > NOBODY:
         return None
     window = Window(
-        kernel=pair(given["kernel_size"]),
+        kernel=kernel,
         stride=pair(given.get("stride") or given["kernel_size"]),
         padding=pair(given.get("padding") or 0),
         ceil_mode=bool(given.get("ceil_mode")),
     )
-    if is_max:
+    ends = (call.inputs, call.outputs[:1])
+    if call.function is not avg_pool2d:
         return MaxPool(*ends, window)
     return AvgPool(*ends, window, count_include_pad=given.get("count_include_pad") is not False)
 
 
-_MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
-_AVG_POOL = (
-    "kernel_size",
-    "stride",
-    "padding",
-    "ceil_mode",
-    "count_include_pad",
-    "divisor_override",
-)
+_Joint = dict["Call", tuple[list["Call"], Operation]]
+"""Operations of several calls, by the last of them."""
 
 
-def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Give BatchNorm as a factor and a summand for each channel, in its own precision."""
-    if norm.running_mean is None or norm.running_var is None:
-        return None
-    mean, variance = norm.running_mean.double(), norm.running_var.double()
-    scale = torch.rsqrt(variance + norm.eps)
-    if norm.affine:
-        scale = scale * norm.weight.detach().double()
-    shift = -mean * scale
-    if norm.affine:
-        shift = shift + norm.bias.detach().double()
-    return scale.to(norm.running_mean.dtype), shift.to(norm.running_mean.dtype)
+def _padded_convolutions(program: Program, back: torch.dtype) -> _Joint:
+    """Find convolutions of what zeros were laid around, unevenly, as TensorFlow does."""
+    before = _Makers(program)
+    found: _Joint = {}
+    for call in program.calls:
+        padding = before.of(call) if _is_flat_convolution(call) else None
+        if padding is None or padding.function is not aten.constant_pad_nd.default:
+            continue
+        image, zeros, *value = padding.args
+        if len(zeros) == _MAP and min(zeros) >= 0 and not any(value):
+            operation = Convolution(call, back, image.slot, zeros)
+            found[call] = ([padding, call], operation)
+    return found
+
+
+def _pools_of_energy(program: Program) -> _Joint:
+    """Find each root of a mean of squares, sqrt(avg_pool2d(x ** 2) + quiet)."""
+    before = _Makers(program)
+    found: _Joint = {}
+    for root in program.calls:
+        total = before.of(root) if root.function is aten.sqrt.default else None
+        mean = before.of(total) if total and total.function is aten.add.Tensor else None
+        square = before.of(mean) if mean and mean.function is avg_pool2d else None
+        if not (total and mean and square and square.function is aten.pow.Tensor_Scalar):
+            continue
+        quiet, power = total.args[1], square.args[1]
+        pool = _pool(mean, dict(zip(_AVG_POOL, mean.args[1:], strict=False)))
+        is_plain = isinstance(pool, AvgPool) and not (
+            any(pool.window.padding) and pool.count_include_pad
+        )
+        if is_plain and power == 2 and isinstance(quiet, (int, float)):  # noqa: PLR2004
+            operation = EnergyPool(square.inputs, root.outputs, pool.window, float(quiet))
+            found[root] = ([square, mean, total, root], operation)
+    return found
+
+
+class _Makers:
+    """Finds the call that made what another one reads, where nobody else reads it."""
+
+    def __init__(self, program: Program) -> None:
+        self._makers = {slot: call for call in program.calls for slot in call.outputs}
+        self._alone = {slot for slot, by in program.users().items() if len(by) == 1}
+        self._alone -= set(program.layers.values())
+
+    def of(self, call: Call) -> Call | None:
+        """Return who made the first argument."""
+        value = call.args[0]
+        is_alone = isinstance(value, Value) and value.slot in self._alone
+        return self._makers.get(value.slot) if is_alone else None
 
 
 def _gated(operations: list[Operation], wanted: Collection[Slot]) -> list[Operation]:
@@ -315,7 +262,7 @@ def _fused(operations: list[Operation], wanted: Collection[Slot]) -> list[Operat
     for operation in operations:
         before = makers.get(operation.inputs[0]) if isinstance(operation, Relu) else None
         if isinstance(before, Gate) and before.outputs[0] in once and not before.is_relu:
-            before.is_relu = True
+            before.is_relu, before.limit = True, operation.limit
             before.outputs = operation.outputs
             makers[operation.outputs[0]] = before
             continue
@@ -347,13 +294,13 @@ def _summed(operations: list[Operation], wanted: Collection[Slot]) -> list[Opera
 
 
 def _closed_at_zero(operations: list[Operation]) -> set[Slot]:
-    """Give the values that are never negative, and whose zeros send no gradient back."""
+    """Return the values that are never negative, and of which zeros alone send no gradient back."""
     gated: set[Slot] = set()
     for operation in operations:
         if isinstance(operation, MaxPool):
             operation.is_closed = operation.inputs[0] in gated
         if (
-            (isinstance(operation, Gate) and operation.is_relu)
+            (isinstance(operation, Gate) and operation.is_relu and math.isinf(operation.limit))
             or (isinstance(operation, MaxPool) and operation.is_closed)
             or (isinstance(operation, Concat) and gated.issuperset(operation.inputs))
         ):

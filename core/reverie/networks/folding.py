@@ -1,68 +1,153 @@
-"""Folds BatchNorm into the convolution before it: fewer operations, the same numbers."""
+"""Simplifies a recorded program: fewer calls, the same numbers.
+
+BatchNorm goes into the convolution before it, zero padding into the convolution or pool after it,
+and what is not folded is written in the one way that the engine knows.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from torch import fx, nn
-from torch.nn.utils import fuse_conv_bn_eval
+import torch
+from torch import Tensor
+from torch.nn.utils import fuse_conv_bn_weights
+
+from reverie.networks.pooling import avg_pool2d
+from reverie.networks.program import Call, Program, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Mapping
 
-_log = logging.getLogger(__name__)
+    from reverie.networks.program import Slot
+
+aten = torch.ops.aten
+
+_NORMS = {
+    aten.native_batch_norm.default: 5,
+    aten.cudnn_batch_norm.default: 5,
+    aten._native_batch_norm_legit_no_training.default: None,  # noqa: SLF001
+}
+"""BatchNorm's names, and which argument says that it takes this picture's own statistics."""
 
 
-def fold_batch_norm(module: nn.Module, keep: Collection[str]) -> None:
-    """Fold, in place, each BatchNorm2d that alone follows a convolution.
+def scaled(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Multiply each channel of (N, C, ...) by a number, and add another: BatchNorm in use."""
+    shape = (1, -1, *[1] * (image.ndim - 2))
+    return torch.addcmul(shift.view(shape), image, scale.view(shape))
+
+
+def fold(program: Program, folded: dict[tuple[int, ...], tuple[Tensor, ...]]) -> Program:
+    """Fold what can be folded without changing a layer.
 
     Args:
-        module: in evaluation mode; left as it is if it cannot be traced.
-        keep: layers whose own output is wanted; what would change it is not folded.
+        program: as recorded, its constants in float32.
+        folded: weights that have been folded before, so that programs of one network share them.
     """
-    try:
-        graph = fx.Tracer().trace(module)
-    except Exception as error:  # noqa: BLE001 - tracing runs somebody else's forward
-        _log.debug("not traceable, BatchNorm stays: %s", error)
-        return
-    for convolution, norm in _pairs(graph, module):
-        if not any(_ends_between(path, convolution, norm) for path in keep):
-            replace_module(
-                module,
-                convolution,
-                fuse_conv_bn_eval(
-                    cast("nn.Conv2d", module.get_submodule(convolution)),
-                    cast("nn.BatchNorm2d", module.get_submodule(norm)),
-                ),
-            )
-            replace_module(module, norm, nn.Identity())
+    calls = [_known(call) for call in program.calls]
+    program = Program(tuple(calls), program.layers)
+    return _fold_padding(_fold_norms(program, folded))
 
 
-def _ends_between(path: str, convolution: str, norm: str) -> bool:
-    """Tell whether a layer gives what the convolution gave, before the BatchNorm changed it."""
-    return f"{convolution}.".startswith(f"{path}.") and not f"{norm}.".startswith(f"{path}.")
+def is_convolution(call: Call) -> bool:
+    """Tell a convolution, of any number of dimensions, transposed or not, by constant weights."""
+    return (
+        call.function is aten.convolution.default
+        and isinstance(call.args[0], Value)
+        and all(isinstance(each, Tensor) or each is None for each in call.args[1:3])
+    )
 
 
-def replace_module(module: nn.Module, path: str, part: nn.Module) -> None:
-    """Put another module in the place of the one at a dotted path."""
-    parent, _, name = path.rpartition(".")
-    setattr(module.get_submodule(parent), name, part)
+def _known(call: Call) -> Call:
+    """Write a call in the way that the rest of the engine knows."""
+    if call.function is aten.avg_pool2d.default:
+        return replace(call, function=avg_pool2d)
+    numbers = _scale_and_shift(call)
+    if numbers is not None:
+        args = (call.args[0], *numbers)
+        return Call(scaled, args, {}, call.outputs[:1], call.shapes[:1])
+    return call
 
 
-def _pairs(graph: fx.Graph, module: nn.Module) -> Iterator[tuple[str, str]]:
-    parts = dict(module.named_modules(remove_duplicate=False))
-    calls = [node for node in graph.nodes if node.op == "call_module"]
-    uses = Counter(id(parts[str(node.target)]) for node in calls)
-    for node in calls:
-        norm, before = parts[str(node.target)], node.all_input_nodes[0]
-        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+def _scale_and_shift(call: Call) -> tuple[Tensor, Tensor] | None:
+    """Return BatchNorm by fixed statistics as a factor and a summand for each channel."""
+    if call.function not in _NORMS:
+        return None
+    _, weight, bias, mean, variance, *rest = call.args
+    trains = _NORMS[call.function]
+    if mean is None or variance is None or (trains is not None and call.args[trains]):
+        return None
+    if any(isinstance(each, Value) for each in call.args[1:5]):
+        return None
+    scale = torch.rsqrt(variance.double() + rest[-1])
+    scale = scale if weight is None else scale * weight.double()
+    shift = -mean.double() * scale
+    shift = shift if bias is None else shift + bias.double()
+    return scale.to(mean.dtype), shift.to(mean.dtype)
+
+
+def _fold_norms(program: Program, folded: dict[tuple[int, ...], tuple[Tensor, ...]]) -> Program:
+    makers = {slot: call for call in program.calls for slot in call.outputs}
+    alone = _read_once(program)
+    done: dict[Slot, Call] = {}
+    calls: list[Call] = []
+    for call in program.calls:
+        before = makers.get(call.args[0].slot) if call.function is scaled else None
+        if before is not None and is_convolution(before) and before.outputs[0] in alone:
+            merged = replace(_scaled(before, call, folded), outputs=call.outputs)
+            calls[calls.index(before)] = merged
+            makers[call.outputs[0]] = merged
+            done[before.outputs[0]] = merged
+        else:
+            calls.append(call)
+    return Program(tuple(calls), program.layers)
+
+
+def _scaled(
+    convolution: Call, norm: Call, folded: dict[tuple[int, ...], tuple[Tensor, ...]]
+) -> Call:
+    """Return a convolution whose weights do what a norm after it does."""
+    image, weight, bias, *rest = convolution.args
+    _, scale, shift = norm.args
+    key = tuple(id(each) for each in (weight, bias, scale, shift))
+    if key not in folded:
+        zeros, ones = torch.zeros_like(scale), torch.ones_like(scale)
+        new = fuse_conv_bn_weights(
+            weight, bias, zeros, ones, 0.0, scale, shift, transpose=bool(rest[3])
+        )
+        folded[key] = (*(each.detach() for each in new), weight, scale, shift)  # which hold the ids
+    return replace(convolution, args=(image, *folded[key][:2], *rest))
+
+
+def _fold_padding(program: Program) -> Program:
+    """Let convolutions pad by themselves where zeros are laid evenly around what they alone read."""
+    makers = {slot: call for call in program.calls for slot in call.outputs}
+    alone = _read_once(program)
+    calls = []
+    for call in program.calls:
+        before = makers.get(call.args[0].slot) if is_convolution(call) else None
+        even = _even_zeros(before) if before is not None and not call.args[6] else None
+        if before is None or even is None or before.outputs[0] not in alone:
+            calls.append(call)
             continue
-        convolution = parts.get(str(before.target)) if before.op == "call_module" else None
-        # Subclasses may do more than convolve; what is used twice can be folded only once.
-        if (
-            type(convolution) is nn.Conv2d
-            and len(before.users) == uses[id(convolution)] == uses[id(norm)] == 1
-        ):
-            yield str(before.target), str(node.target)
+        calls.remove(before)
+        _, weight, bias, stride, padding, *rest = call.args
+        wider = [old + new for old, new in zip(padding, even, strict=True)]
+        args = (before.args[0], weight, bias, stride, wider, *rest)
+        calls.append(replace(call, args=args))
+    return Program(tuple(calls), program.layers)
+
+
+def _even_zeros(call: Call) -> list[int] | None:
+    """Return how many zeros a call lays around rows and columns, the same at both ends; or None."""
+    if call.function is not aten.constant_pad_nd.default or len(call.args[1]) != 4:  # noqa: PLR2004
+        return None
+    left, right, top, bottom = call.args[1]
+    is_zero = not call.args[2:] or call.args[2] == 0
+    return [top, left] if is_zero and left == right >= 0 and top == bottom >= 0 else None
+
+
+def _read_once(program: Program) -> set[Slot]:
+    """Return the values that one call alone reads, and that are no layer."""
+    users: Mapping[Slot, list[Any]] = program.users()
+    return {slot for slot, by in users.items() if len(by) == 1} - set(program.layers.values())

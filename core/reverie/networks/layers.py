@@ -2,7 +2,8 @@
 
 Shapes are found by running the network on two small pictures: the axis whose length does not
 follow the picture's is the channel axis, so transformers that put channels last need no special
-case. The receptive field is computed from the traced graph, and left out where there is none.
+case. Stride and receptive field follow from what the first run did (geometry.py), and are left out
+where that cannot be recorded.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from reverie.errors import NetworkError
+from reverie.networks.geometry import geometry
+from reverie.networks.recording import Unrecordable, record
 
 _log = logging.getLogger(__name__)
 
@@ -53,39 +56,54 @@ def find_layers(module: nn.Module, window: int | None = None) -> dict[str, Layer
     Raises:
         NetworkError: it cannot take a picture.
     """
-    traced = _geometry(module)
     if window is not None:
-        return _seen(module, ((window, window),), traced)
+        return _seen(module, ((window, window),))
     try:
-        layers = _seen(module, _PROBES, traced)
+        layers = _seen(module, _PROBES)
     except NetworkError:
-        return _seen(module, _LARGE_PROBES, traced)
+        return _seen(module, _LARGE_PROBES)
     if any(layer.stride is None and layer.receptive_field for layer in layers.values()):
-        return _seen(module, _LARGE_PROBES, traced)
+        return _seen(module, _LARGE_PROBES)
     return layers
 
 
-def _seen(
-    module: nn.Module,
-    probes: tuple[tuple[int, int], ...],
-    traced: dict[str, tuple[float, float]],
-) -> dict[str, Layer]:
+def _seen(module: nn.Module, probes: tuple[tuple[int, int], ...]) -> dict[str, Layer]:
     """List the layers that pictures of these sides reach."""
-    runs = [_shapes(module, height, width) for height, width in probes]
+    traced: dict[str, tuple[float, float]] = {}
+    try:
+        first, traced = _recorded(module, *probes[0])
+    except Unrecordable as reason:
+        _log.debug("receptive fields are unknown: %s", reason)
+        first = _shapes(module, *probes[0])
+    last = first if len(probes) == 1 else _shapes(module, *probes[-1])
     layers = {}
-    for order, (name, first) in enumerate(runs[0].items()):
-        axis = _channel_axis(first, runs[-1].get(name, ()))
+    for order, (name, shape) in enumerate(first.items()):
+        axis = _channel_axis(shape, last.get(name, ()))
         if axis is not None:
+            field, stride = traced.get(name, (math.inf, 0.0))
             layers[name] = Layer(
                 name=name,
                 kind=type(module.get_submodule(name)).__name__,
-                channels=first[axis],
+                channels=shape[axis],
                 channel_axis=axis,
-                stride=_stride(first, axis, probes[0], traced.get(name, (math.inf, 0))[1]),
-                receptive_field=_finite(traced.get(name, (math.inf, 0))[0]),
+                stride=_stride(shape, axis, probes[0], stride),
+                receptive_field=int(field) if math.isfinite(field) else None,
                 order=order,
             )
     return layers
+
+
+def _recorded(
+    module: nn.Module, height: int, width: int
+) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[float, float]]]:
+    """Record the network on two pictures; return what `_shapes` does, and fields and strides."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    try:
+        program = record(module, _probe(module, height, width), shapes=shapes)
+    except _MISFITS as error:
+        raise _misfit(height, width, error) from None
+    found = geometry(program)
+    return shapes, {path: found[slot] for path, slot in program.layers.items()}
 
 
 def _shapes(module: nn.Module, height: int, width: int) -> dict[str, tuple[int, ...]]:
@@ -102,15 +120,28 @@ def _shapes(module: nn.Module, height: int, width: int) -> dict[str, tuple[int, 
     handles = [m.register_forward_hook(note(name)) for name, m in module.named_modules() if name]
     try:
         with torch.no_grad():
-            module(torch.full((2, 3, height, width), 0.1, device="cpu", dtype=torch.float32))
-    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-        raise NetworkError(
-            f"this network cannot take a picture of {width} x {height} px: {error}"
-        ) from None
+            module(_probe(module, height, width))
+    except _MISFITS as error:
+        raise _misfit(height, width, error) from None
     finally:
         for handle in handles:
             handle.remove()
     return shapes
+
+
+_MISFITS = (RuntimeError, ValueError, TypeError, AssertionError)
+"""What networks raise when a picture is too small for them, or has too few channels."""
+
+
+def _misfit(height: int, width: int, error: BaseException) -> NetworkError:
+    return NetworkError(f"this network cannot take a picture of {width} x {height} px: {error}")
+
+
+def _probe(module: nn.Module, height: int, width: int) -> torch.Tensor:
+    """Return two pictures where the network's weights are."""
+    weight = next(iter((*module.parameters(), *module.buffers())), None)
+    device = torch.device("cpu") if weight is None else weight.device
+    return torch.full((2, 3, height, width), 0.1, device=device, dtype=torch.float32)
 
 
 def _channel_axis(first: tuple[int, ...], second: tuple[int, ...]) -> int | None:
@@ -131,49 +162,3 @@ def _stride(shape: tuple[int, ...], axis: int, probe: tuple[int, int], traced: f
     if len(spatial) != 2 or spatial[0] <= 1:  # noqa: PLR2004
         return None
     return int(traced) or round(probe[0] / spatial[0])
-
-
-def _finite(field: float) -> int | None:
-    return int(field) if math.isfinite(field) else None
-
-
-def _geometry(module: nn.Module) -> dict[str, tuple[float, float]]:
-    """Receptive field and stride in px of every module, from the traced graph; none without."""
-    try:
-        graph = fx.Tracer().trace(module)
-    except Exception as error:  # noqa: BLE001 - tracing runs somebody else's forward
-        _log.debug("not traceable, receptive fields are unknown: %s", error)
-        return {}
-    reach: dict[fx.Node, tuple[float, float]] = {}  # field and distance between outputs, in px
-    found: dict[str, tuple[float, float]] = {}
-    modules = dict(module.named_modules())
-    for node in graph.nodes:
-        before = [reach[n] for n in node.all_input_nodes]
-        field = max((f for f, _ in before), default=1.0)
-        jump = max((j for _, j in before), default=1.0)
-        size, stride = _kernel(modules.get(str(node.target)), node)
-        reach[node] = (field + (size - 1) * jump, jump * stride)
-        # The stack holds every module around the node; a block's last node is its output.
-        for path in (node.meta.get("nn_module_stack") or {}).keys() | {str(node.target)}:
-            found[path] = reach[node]
-    return found
-
-
-def _kernel(module: nn.Module | None, node: fx.Node) -> tuple[float, int]:
-    """How many inputs in a row one output of this node sees, and by how many they move on."""
-    if node.op == "call_module" and module is not None and hasattr(module, "kernel_size"):
-        size, stride, dilation = (
-            max(value) if isinstance(value, tuple) else int(cast("int", value))
-            for value in (module.kernel_size, module.stride, getattr(module, "dilation", 1))
-        )
-        return dilation * (size - 1) + 1, stride
-    name = str(getattr(node.target, "__name__", node.target)).lower()
-    if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)) or "adaptive" in name:
-        return math.inf, 1
-    if node.op == "call_function" and "pool2d" in name:
-        size = node.kwargs.get("kernel_size", node.args[1] if len(node.args) > 1 else 1)
-        stride = node.kwargs.get("stride", node.args[2] if len(node.args) > 2 else size)  # noqa: PLR2004
-        return float(size), int(stride)  # type: ignore[arg-type]
-    if name in {"mean", "matmul", "softmax", "flatten", "scaled_dot_product_attention"}:
-        return math.inf, 1
-    return 1, 1

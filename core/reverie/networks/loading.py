@@ -8,26 +8,27 @@ import hashlib
 import logging
 import threading
 from collections import OrderedDict
-from functools import cache, cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, cached_property, lru_cache, partial
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
 
+from reverie.ambient import OwnDefaults, OwnRandomness
 from reverie.device import own_grad_mode
 from reverie.errors import NetworkError, ReverieError, WeightsError, unknown_name
 from reverie.networks import weights as weight_files
 from reverie.networks import zoo
-from reverie.networks.folding import fold_batch_norm, replace_module
 from reverie.networks.layers import Layer, find_layers
+from reverie.networks.prepared import PreparedNetwork
+from reverie.networks.proving import ProvenPrograms
 from reverie.objectives import INPUT
 from reverie.plugins import find, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
-
-    from torch import Tensor
 
     from reverie.types import Network
 
@@ -111,8 +112,7 @@ def release() -> None:
 @lru_cache(maxsize=_KEPT)
 def _load(name: str, path: Path | None, _changed: int) -> LoadedNetwork:
     record = registry().networks()[name]
-    # Not on the caller's default device, and without drawing from the caller's random numbers.
-    with own_grad_mode(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
+    with own_grad_mode(), OwnDefaults("cpu"), OwnRandomness():
         try:
             module = record.load(path).float().eval().requires_grad_(requires_grad=False)
         except ReverieError:
@@ -145,6 +145,7 @@ class LoadedNetwork:
         self._module = module
         self.layers: Mapping[str, Layer] = find_layers(module, record.window)
         self._prepared: OrderedDict[tuple[object, ...], PreparedNetwork] = OrderedDict()
+        self._programs: WeakValueDictionary[frozenset[str], ProvenPrograms] = WeakValueDictionary()
 
     @cached_property
     def digest(self) -> str:
@@ -225,28 +226,28 @@ class LoadedNetwork:
         self, layers: frozenset[str], device: torch.device, dtype: torch.dtype
     ) -> PreparedNetwork:
         wanted = {name: self.layer(name) for name in layers if name != INPUT}
-        with own_grad_mode():
-            module = self._share()
-            last = max((layer.order for layer in wanted.values()), default=-1)
-            for name, layer in self.layers.items():
-                is_leaf = not any(True for _ in module.get_submodule(name).children())
-                if is_leaf and layer.order > last:  # it will never run: let its memory go
-                    replace_module(module, name, nn.Identity())
-            fold_batch_norm(module, keep={layer.name for layer in wanted.values()})
-            module.to(device=device, dtype=dtype)
-            module.to(memory_format=torch.channels_last)
-        return PreparedNetwork(self.record, module, wanted, device, dtype)
+        paths = frozenset(layer.name for layer in wanted.values())
+        share = partial(
+            _shared, self._module
+        )  # not bound to this: a circle would outlive release()
+        programs = self._programs.get(paths)
+        if programs is None:
+            with own_grad_mode():
+                programs = ProvenPrograms(self.record, share(), sorted(paths))
+            self._programs[paths] = programs
+        return PreparedNetwork(self.record, programs, share, wanted, device, dtype)
 
-    def _share(self) -> nn.Module:
-        """Copy the modules but not the weights, which stay shared until they are converted."""
-        tensors = [*self._module.parameters(), *self._module.buffers()]
-        memo = {
-            id(t): nn.Parameter(t.detach(), requires_grad=False)
-            if isinstance(t, nn.Parameter)
-            else t.detach()
-            for t in tensors
-        }
-        return copy.deepcopy(self._module, memo)
+
+def _shared(module: nn.Module) -> nn.Module:
+    """Copy the modules but not the weights, which stay shared until they are converted."""
+    tensors = [*module.parameters(), *module.buffers()]
+    memo = {
+        id(t): nn.Parameter(t.detach(), requires_grad=False)
+        if isinstance(t, nn.Parameter)
+        else t.detach()
+        for t in tensors
+    }
+    return copy.deepcopy(module, memo)
 
 
 def _find_layer(record: Network, layers: Mapping[str, Layer], name: str) -> Layer:
@@ -266,125 +267,3 @@ def _default_layer(record: Network, layers: Mapping[str, Layer]) -> str:
     middle = [layer for layer in mapped if layer.stride and layer.stride >= 16] or mapped  # noqa: PLR2004
     blocks = [layer for layer in middle if "." not in layer.name] or middle
     return (blocks or list(layers.values()))[len(blocks) // 2].name
-
-
-class _SeenEnough(Exception):  # noqa: N818 - it ends a forward pass, nothing failed
-    """Raised inside the network by the hook of the last layer asked for."""
-
-
-class PreparedNetwork:
-    """Gives the activations of some layers; runs no further than the deepest of them.
-
-    Attributes:
-        record: the plug-in's description.
-        module: the network, its BatchNorm folded, on `device` in `dtype`.
-        derived: what an engine makes of it, kept as long as it is.
-    """
-
-    def __init__(
-        self,
-        record: Network,
-        module: nn.Module,
-        layers: Mapping[str, Layer],
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self.record = record
-        self.module = module
-        self.device = device
-        self.dtype = dtype
-        self.derived: dict[object, Any] = {}
-        self._layers = layers
-        self._mean = torch.tensor(record.mean, device=device, dtype=torch.float32).view(1, 3, 1, 1)
-        self._std = torch.tensor(record.std, device=device, dtype=torch.float32).view(1, 3, 1, 1)
-        self._lock = threading.Lock()  # one thread's hooks would see another's activations
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The modules whose outputs are wanted, each once, in the order in which they run."""
-        ordered = sorted(self._layers.values(), key=lambda layer: layer.order)
-        return tuple(dict.fromkeys(layer.name for layer in ordered))
-
-    def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Run the network on pictures.
-
-        Args:
-            image: (N, 3, H, W) float32 in 0..1, on the network's device.
-        Returns:
-            For each layer its activations (N, C, H', W') in float32, and the image as `INPUT`.
-        """
-        normal = (image - self._mean) / self._std
-        window = self.record.window
-        windows = normal if window is None else _cut(normal, window)
-        seen: dict[str, Tensor] = {}
-        with self._lock:
-            handles = [
-                self.module.get_submodule(path).register_forward_hook(self._keep(path, seen))
-                for path in self.paths
-            ]
-            try:
-                if handles:
-                    self.module(windows.to(self.dtype, memory_format=torch.channels_last))
-            except _SeenEnough:
-                pass
-            finally:
-                for handle in handles:
-                    handle.remove()
-        return self.given(
-            {path: output.float() for path, output in seen.items()},
-            image,
-            windows=len(windows) // len(image),
-        )
-
-    def given(
-        self, outputs: Mapping[str, Tensor], image: Tensor, *, windows: int = 1
-    ) -> dict[str, Tensor]:
-        """Name what modules gave as an objective asks for it.
-
-        Args:
-            outputs: by path, float32, shaped as the modules give them.
-            image: the pictures, (N, 3, H, W).
-            windows: how many outputs there are of each picture.
-        Returns:
-            For each layer its activations (N, C, H', W'), and the image as `INPUT`.
-        """
-        given = {INPUT: image}
-        for name, layer in self._layers.items():
-            if layer.name not in outputs:
-                raise NetworkError(f"the network never ran its layer {layer.name!r}.")
-            given[name] = _as_map(outputs[layer.name], layer.channel_axis, windows)
-        return given
-
-    def _keep(self, path: str, seen: dict[str, Tensor]) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            if path in seen:  # a module that runs twice counts the first time
-                return
-            is_last = len(seen) + 1 == len(self.paths)
-            # A later module may add to this tensor in place (ResNet does): keep it as it is now.
-            seen[path] = output if is_last else output.clone()
-            if is_last:
-                raise _SeenEnough
-
-        return hook
-
-
-def _cut(image: Tensor, window: int) -> Tensor:
-    """Cut (N, C, H, W) into (N * count, C, window, window), going round at the edges."""
-    height, width = image.shape[2:]
-    rows, columns = -(-height // window), -(-width // window)
-    row = torch.arange(rows * window, device=image.device) % height
-    column = torch.arange(columns * window, device=image.device) % width
-    cut = image[:, :, row][:, :, :, column]
-    cut = cut.reshape(*image.shape[:2], rows, window, columns, window).permute(0, 2, 4, 1, 3, 5)
-    return cut.flatten(0, 2)
-
-
-def _as_map(activation: Tensor, channel_axis: int, count: int) -> Tensor:
-    """Bring any layer's output to (N, C, H, W), stacking `count` windows of a picture in H."""
-    activation = activation.movedim(channel_axis, 1)
-    while activation.ndim < 4:  # noqa: PLR2004
-        activation = activation[..., None]
-    if count == 1:
-        return activation
-    stacked = activation.reshape(-1, count, *activation.shape[1:])
-    return stacked.transpose(1, 2).flatten(2, 3)

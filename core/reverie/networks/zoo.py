@@ -7,17 +7,27 @@ that dream objects rather than textures.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import fx, nn
-from torch.nn import functional
+from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from reverie.ambient import OwnDefaults
 from reverie.errors import WeightsError
+from reverie.networks.checkpoints import (
+    COUNTER,
+    lacks_only,
+    nothing,
+    refuse_misfit,
+    under_own_names,
+)
 from reverie.networks.layers import find_layers
+from reverie.networks.old_names import renamed, with_old_stem
 from reverie.networks.quick_import import import_torchvision
 from reverie.networks.weights import WeightsSource, load_weights
 from reverie.types import IMAGENET_MEAN, IMAGENET_STD, Network
@@ -101,6 +111,8 @@ _WINDOW = {
 }
 """Sides in px of the pictures that networks of one size take, with their default weights."""
 
+_CLASSES = 1000
+"""Of ImageNet, and so of every network unless its weights say otherwise."""
 _HALF = {"efficientnet_v2_l", "googlenet", "inception_v3"}
 """Networks trained on pictures in -1..1: mean and standard deviation 0.5.
 
@@ -174,20 +186,31 @@ def class_words(name: str) -> Sequence[str]:
 def _load(name: str, path: Path | None) -> nn.Module:
     if path is None:
         raise WeightsError(f"{name}: no weights were given; use --network {name}:FILE.")
-    state = load_weights(path)
-    options: dict[str, Any] = _options(name, state)
+    given = load_weights(path)
+    options = _options(name, given)
     module = _build(name, options)
-    head = _head(module)
-    if f"{head}.weight" in state and (classes := len(state[f"{head}.weight"])) != 1000:  # noqa: PLR2004
+    needed, head = module.state_dict(), _head(module)
+    state = renamed(name, under_own_names(given, needed))
+    lacking = lacks_only(state, needed, head)  # what lies before the head can be dreamed
+    weight = state.get(f"{head}.weight")
+    classes = 1 if lacking else _CLASSES if weight is None or not weight.ndim else len(weight)
+    if classes not in {0, _CLASSES}:
         module = _build(name, {**options, "num_classes": classes})
-    module.load_state_dict(_versioned(state, module), assign=True)
+    if name.startswith("mnasnet"):
+        module = with_old_stem(module, state, lambda usual: _build(usual, {}))
+    needed = module.state_dict()
+    state |= {key: nothing(needed[key]) for key in lacking}
+    refuse_misfit(state, module, name, path)
+    module.load_state_dict(_versioned(state, module), assign=True, strict=False)
     return module
 
 
 def _versioned(state: dict[str, Any], module: nn.Module) -> dict[str, Any]:
     """Say that the weights are for today's layout; MNASNet refuses those that do not say."""
-    versioned: OrderedDict[str, Any] = OrderedDict(state)
-    versioned._metadata = getattr(module.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # noqa: SLF001
+    needed: Any = module.state_dict()
+    counters = {key: torch.zeros((), dtype=torch.int64) for key in needed if key.endswith(COUNTER)}
+    versioned: OrderedDict[str, Any] = OrderedDict(counters | state)
+    versioned._metadata = getattr(needed, "_metadata", {})  # type: ignore[attr-defined]  # noqa: SLF001
     return versioned
 
 
@@ -197,7 +220,7 @@ def _build(name: str, options: dict[str, Any]) -> nn.Module:
 
     # On "meta" it takes no memory and no time, because the weights follow; but RegNet computes its
     # widths with tensors, which must be real ones.
-    with torch.device("cpu" if name.startswith("regnet") else "meta"), _NothingDrawn():
+    with OwnDefaults("cpu" if name.startswith("regnet") else "meta"), _NothingDrawn():
         module: nn.Module = get_model(name, weights=None, **options)
     return module
 
@@ -235,34 +258,52 @@ def untrained_layers(record: Network) -> dict[str, Layer]:
         return find_layers(module, record.window)
 
 
-class _OnlyShapes(TorchFunctionMode):
+class _OnlyShapes(TorchDispatchMode):
     """Runs a network on "meta", where tensors have a shape and nothing else.
 
     The operations of convolutional networks for which PyTorch would load its compiler, which takes
     2 s and 150 MB, are answered here; for others, such as attention's, it still does.
     """
 
-    def __torch_function__(
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: else PyTorch loads its compiler for this (seen with 2.14)."""
+        return False
+
+    def __torch_dispatch__(
         self,
-        func: Callable[..., Any],
+        func: Any,
         types: Sequence[type],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        given = dict(kwargs or {})
-        if func is torch.full:  # the picture
-            given["device"] = "meta"
-        elif func in _SHAPES and fx.Proxy not in types:  # tracing wants to see the calls themselves
-            return _SHAPES[func](*args, **given)
-        return func(*args, **given)
+        """Answer what is in `_SHAPES`."""
+        del types
+        answer = _SHAPES.get(func)
+        return func(*args, **(kwargs or {})) if answer is None else answer(*args)
 
 
-def _linear(values: Tensor, weight: Tensor, *_: object) -> Tensor:
-    return values.new_empty((*values.shape[:-1], weight.shape[0]))
+def _same(values: Tensor, *others: Any) -> Tensor:
+    shapes = [each.shape for each in (values, *others) if isinstance(each, torch.Tensor)]
+    return values.new_empty(torch.broadcast_shapes(*shapes))
 
 
-def _pooled(values: Tensor, size: int | tuple[int, int]) -> Tensor:
-    return values.new_empty((*values.shape[:2], *((size, size) if isinstance(size, int) else size)))
+def _normed(values: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
+    return values.new_empty(values.shape), values.new_empty(0), values.new_empty(0)
+
+
+def _linear(_bias: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    return values.new_empty((values.shape[0], weight.shape[1]))
+
+
+def _pooled(values: Tensor, size: Sequence[int]) -> Tensor:
+    return values.new_empty((*values.shape[:2], *size))
+
+
+def _averaged(values: Tensor, dims: Sequence[int], keepdim: bool = False) -> Tensor:
+    axes = {dim % values.ndim for dim in dims}
+    shape = [1 if n in axes else side for n, side in enumerate(values.shape)]
+    return values.new_empty([s for n, s in enumerate(shape) if keepdim or n not in axes])
 
 
 def _joined(values: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -271,11 +312,20 @@ def _joined(values: Sequence[Tensor], dim: int = 0) -> Tensor:
     return values[0].new_empty(shape)
 
 
-_SHAPES: Mapping[Callable[..., Any], Callable[..., Tensor]] = {
-    functional.batch_norm: lambda values, *_args, **_kwargs: values,
-    functional.linear: _linear,
-    functional.adaptive_avg_pool2d: _pooled,
-    torch.cat: _joined,
+_aten = torch.ops.aten
+_SHAPES: Mapping[Any, Callable[..., Any]] = {
+    _aten.native_batch_norm.default: _normed,
+    _aten.addmm.default: _linear,
+    _aten._adaptive_avg_pool2d.default: _pooled,  # noqa: SLF001
+    _aten.mean.dim: _averaged,
+    _aten.cat.default: _joined,
+    **dict.fromkeys(
+        (
+            *(_aten.add.Tensor, _aten.mul.Tensor, _aten.sigmoid.default, _aten.silu.default),
+            *(_aten.hardsigmoid.default, _aten.hardswish.default, _aten.gelu.default),
+        ),
+        _same,
+    ),
 }
 
 
@@ -284,7 +334,7 @@ def _options(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
         return {"image_size": _WINDOW[name]}
     if name not in {"googlenet", "inception_v3"}:
         return {}
-    has_aux = any(key.lower().startswith("aux") for key in state)
+    has_aux = any(re.search(r"(^|\.)aux", key, re.IGNORECASE) for key in state)
     return {"transform_input": False, "aux_logits": has_aux, "init_weights": False}
 
 

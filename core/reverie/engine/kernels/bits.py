@@ -10,6 +10,7 @@ of value i of plane k. What the planes leave over, at most 15 values, follows as
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
@@ -32,9 +33,12 @@ def _flat(dense: Tensor) -> Tensor:
     return as_integers(dense).permute(0, 2, 3, 1).view(-1)
 
 
-def pack_positive(dense: Tensor) -> Tensor:
-    """Give the mask of what is > 0 in a dense channels_last map, as int16 words."""
+def pack_positive(dense: Tensor, limit: float = math.inf) -> Tensor:
+    """Return the mask of what is > 0 and < limit in a dense channels_last map, as int16 words."""
     signs = _flat(dense).clamp(0, 1)
+    if limit < math.inf:
+        top = int(as_integers(torch.tensor(limit, dtype=dense.dtype, device="cpu")))
+        signs &= _flat(dense).sub(top).clamp(-1, 0).neg()
     planes, rest = _planes(signs)
     words = planes[0].clone()
     for bit in range(1, _PLANES):

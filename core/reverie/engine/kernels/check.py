@@ -42,6 +42,10 @@ def _results(kernels: Kernels, dtype: torch.dtype) -> Iterator[tuple[str, Tensor
     yield "relu_positive", opened
     yield "masked", kernels.masked(_copy(x), mask)
     yield "positive", kernels.masked(_copy(x), kernels.positive(x))
+    yield "positive", kernels.masked(_copy(x), kernels.positive(x, 0.5))
+    capped, mask = kernels.relu_positive(_copy(x), 0.5)
+    yield "relu_positive", capped
+    yield "masked", kernels.masked(_copy(x), mask)
     joined, joint = kernels.concat([_copy(x[:, :5]), _copy(x[:, 5:])], want_mask=True)
     yield "concat", joined
     for part in kernels.split(_copy(x), joint, [5, 32]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -84,9 +85,9 @@ class CompiledKernels:
         maps = (number, address, address, size, size)
         parts = (number, address, address, address, address, size, size, size)
         for name, kinds in {
-            "positive": maps,
+            "positive": (*maps, ctypes.c_float),
             "masked": maps,
-            "relu_positive": maps,
+            "relu_positive": (*maps, ctypes.c_float),
             "concat": parts,
             "split": parts,
             "max_pool": (address,),
@@ -126,12 +127,13 @@ class CompiledKernels:
         threads = torch.get_num_threads() if self._entries[0] and values >= _SERIAL else 1
         return ctypes.byref(_Team(*self._entries, threads))
 
-    def positive(self, y: Tensor) -> Mask:
+    def positive(self, y: Tensor, limit: float = math.inf) -> Mask:
         """Set the bits of what is open."""
         y = _dense(y)
         mask = _new_mask(y)
         self._c_positive(
-            self._team(y.numel()), _HALF[y.dtype], y.data_ptr(), mask.data_ptr(), *_rows(y)
+            *(self._team(y.numel()), _HALF[y.dtype], y.data_ptr(), mask.data_ptr()),
+            *(*_rows(y), _limit(limit)),
         )
         return mask
 
@@ -144,12 +146,13 @@ class CompiledKernels:
         )
         return g
 
-    def relu_positive(self, x: Tensor) -> tuple[Tensor, Mask]:
+    def relu_positive(self, x: Tensor, limit: float = math.inf) -> tuple[Tensor, Mask]:
         """Cut off in place, and set bits."""
         x = _dense(x)
         mask = _new_mask(x)
         self._c_relu_positive(
-            self._team(x.numel()), _HALF[x.dtype], x.data_ptr(), mask.data_ptr(), *_rows(x)
+            *(self._team(x.numel()), _HALF[x.dtype], x.data_ptr(), mask.data_ptr()),
+            *(*_rows(x), _limit(limit)),
         )
         return x, mask
 
@@ -490,6 +493,11 @@ def _new(like: Tensor, channels: int, size: Sequence[int]) -> Tensor:
     return torch.empty(
         (like.shape[0], channels, *size), dtype=like.dtype, device="cpu", memory_format=_LAST
     )
+
+
+def _limit(limit: float) -> float:
+    """Write no limit as C does here, NaN: an open value may be infinite."""
+    return math.nan if math.isinf(limit) else limit
 
 
 def _rows(map_: Tensor) -> tuple[int, int]:

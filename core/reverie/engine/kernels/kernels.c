@@ -12,6 +12,7 @@
  * results do not depend on the number of threads.
  */
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -119,21 +120,33 @@ INLINE uint8_t gathered(const uint8_t *flags) {
     return (uint8_t)(eight * 0x0102040810204080ull >> 56);
 }
 
-/* Write which of n values are > 0. */
-INLINE void pack(const void *values, uint8_t *mask, ptrdiff_t n, int half) {
+/* The largest bf16, as its bits, that is below a limit; NaN is no limit. */
+INLINE int16_t most_below(float limit) {
+    uint32_t bits;
+    memcpy(&bits, &limit, 4);
+    return limit != limit ? INT16_MAX : (int16_t)((bits >> 16) - 1);
+}
+
+/* Write which of n values are > 0 and below a limit, NaN for none. */
+INLINE void pack(const void *values, uint8_t *mask, ptrdiff_t n, int half, float limit) {
     uint8_t open[8 * WORD];
+    int16_t most = most_below(limit);
     ptrdiff_t i = 0;
 #ifdef __AVX512BW__ /* compares to bits at once, twice as fast as what follows */
     for (; i + WORD <= n; i += WORD) {
         uint32_t word;
         if (half) {
             __m512i v = _mm512_loadu_si512((const int16_t *)values + i);
-            word = _mm512_cmpgt_epi16_mask(v, _mm512_setzero_si512());
+            word = _mm512_cmpgt_epi16_mask(v, _mm512_setzero_si512()) &
+                   _mm512_cmple_epi16_mask(v, _mm512_set1_epi16(most));
         } else {
             const float *v = (const float *)values + i;
             __m512 low = _mm512_loadu_ps(v), high = _mm512_loadu_ps(v + 16);
-            word = _mm512_cmp_ps_mask(low, _mm512_setzero_ps(), _CMP_GT_OQ) |
-                   (uint32_t)_mm512_cmp_ps_mask(high, _mm512_setzero_ps(), _CMP_GT_OQ) << 16;
+            __m512 zero = _mm512_setzero_ps(), top = _mm512_set1_ps(limit);
+            word = (_mm512_cmp_ps_mask(low, zero, _CMP_GT_OQ) & _mm512_cmp_ps_mask(low, top, _CMP_NGE_UQ)) |
+                   (uint32_t)(_mm512_cmp_ps_mask(high, zero, _CMP_GT_OQ) &
+                              _mm512_cmp_ps_mask(high, top, _CMP_NGE_UQ))
+                       << 16;
         }
         memcpy(mask + i / 8, &word, 4);
     }
@@ -143,10 +156,10 @@ INLINE void pack(const void *values, uint8_t *mask, ptrdiff_t n, int half) {
         if (some < 8 * WORD) memset(open, 0, sizeof open);
         if (half) {
             const int16_t *v = (const int16_t *)values + i;
-            SIMD for (ptrdiff_t j = 0; j < some; j++) open[j] = v[j] > 0;
+            SIMD for (ptrdiff_t j = 0; j < some; j++) open[j] = (v[j] > 0) & (v[j] <= most);
         } else {
             const float *v = (const float *)values + i;
-            SIMD for (ptrdiff_t j = 0; j < some; j++) open[j] = v[j] > 0;
+            SIMD for (ptrdiff_t j = 0; j < some; j++) open[j] = (v[j] > 0) & !(v[j] >= limit);
         }
         for (ptrdiff_t j = 0; j < (some + 7) / 8; j++) mask[i / 8 + j] = gathered(open + 8 * j);
     }
@@ -183,12 +196,13 @@ typedef struct {
     uint8_t *mask;
     ptrdiff_t channels;
     int half;
+    float limit; /* of an open value; NaN for none */
 } Masking;
 
 INLINE void pack_rows(const Masking *m, ptrdiff_t begin, ptrdiff_t end, int half) {
     for (ptrdiff_t row = begin; row < end; row++)
         pack(at(m->from, row * m->channels, half), m->mask + row * mask_bytes(m->channels),
-             m->channels, half);
+             m->channels, half, m->limit);
 }
 
 static void positive_body(void *job, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t thread) {
@@ -201,8 +215,8 @@ static void positive_body(void *job, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t t
 }
 
 EXPORT(positive)(const Team *team, int half, const void *map, uint8_t *mask, ptrdiff_t rows,
-                 ptrdiff_t channels) {
-    Masking job = {map, 0, mask, channels, half};
+                 ptrdiff_t channels, float limit) {
+    Masking job = {map, 0, mask, channels, half, limit};
     run(team, positive_body, &job, rows);
 }
 
@@ -222,26 +236,29 @@ static void masked_body(void *job, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t thr
 }
 
 EXPORT(masked)(const Team *team, int half, void *map, uint8_t *mask, ptrdiff_t rows, ptrdiff_t channels) {
-    Masking job = {map, map, mask, channels, half};
+    Masking job = {map, map, mask, channels, half, NAN};
     run(team, masked_body, &job, rows);
 }
 
-/* Cut off what is negative, in place. NaN stays, since it is not < 0. */
-INLINE void cut_off(void *values, ptrdiff_t n, int half) {
+/* Cut off what is negative, and what is above a limit, in place. NaN stays: it is neither. */
+INLINE void cut_off(void *values, ptrdiff_t n, int half, float limit) {
+    uint32_t bits;
+    memcpy(&bits, &limit, 4);
+    uint16_t top = (uint16_t)(bits >> 16);
     SIMD for (ptrdiff_t i = 0; i < n; i++) {
         float value = get(values, i, half);
         if (half)
-            ((uint16_t *)values)[i] = value < 0 ? 0 : ((uint16_t *)values)[i];
+            ((uint16_t *)values)[i] = value < 0 ? 0 : value > limit ? top : ((uint16_t *)values)[i];
         else
-            ((float *)values)[i] = value < 0 ? 0 : value;
+            ((float *)values)[i] = value < 0 ? 0 : value > limit ? limit : value;
     }
 }
 
 INLINE void relu_rows(const Masking *m, ptrdiff_t begin, ptrdiff_t end, int half) {
     for (ptrdiff_t row = begin; row < end; row++) {
         void *values = at(m->to, row * m->channels, half);
-        cut_off(values, m->channels, half);
-        pack(values, m->mask + row * mask_bytes(m->channels), m->channels, half);
+        cut_off(values, m->channels, half, m->limit);
+        pack(values, m->mask + row * mask_bytes(m->channels), m->channels, half, m->limit);
     }
 }
 
@@ -255,8 +272,8 @@ static void relu_body(void *job, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t threa
 }
 
 EXPORT(relu_positive)(const Team *team, int half, void *map, uint8_t *mask, ptrdiff_t rows,
-                      ptrdiff_t channels) {
-    Masking job = {map, map, mask, channels, half};
+                      ptrdiff_t channels, float limit) {
+    Masking job = {map, map, mask, channels, half, limit};
     run(team, relu_body, &job, rows);
 }
 
@@ -277,7 +294,7 @@ INLINE void join_rows(const Parts *p, ptrdiff_t begin, ptrdiff_t end, int half) 
         for (ptrdiff_t part = 0, first = 0; part < p->count; first += p->sizes[part++])
             memcpy(at(whole, first, half), at(p->parts[part], row * p->sizes[part], half),
                    (size_t)(p->sizes[part] * width(half)));
-        if (p->mask) pack(whole, p->mask + row * mask_bytes(p->channels), p->channels, half);
+        if (p->mask) pack(whole, p->mask + row * mask_bytes(p->channels), p->channels, half, NAN);
     }
 }
 

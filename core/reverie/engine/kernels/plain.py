@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ from torch.nn import functional
 
 from reverie.engine.kernels.bits import as_integers, clear_outside, pack_positive
 from reverie.engine.kernels.phases import Phases, empty_like
+from reverie.networks.pooling import avg_pool2d_backward
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reverie.engine.kernels.protocol import Mask, Padding, Window, Winners
 
+_ATEN_BACKWARD = torch.ops.aten.avg_pool2d_backward
 _LAST = torch.channels_last
 _SHORT = 2**15
 """What 16-bit whole numbers cannot hold."""
@@ -59,18 +62,18 @@ class PlainKernels:
         cropped = functional.pad(gradient, (-left, -right, -top, -bottom)).float().contiguous()
         return torch.roll(cropped, (-shift[0], -shift[1]), dims=(2, 3))
 
-    def positive(self, y: Tensor) -> Mask:
+    def positive(self, y: Tensor, limit: float = math.inf) -> Mask:
         """Pack the signs."""
-        return pack_positive(y)
+        return pack_positive(y, limit)
 
     def masked(self, g: Tensor, mask: Mask) -> Tensor:
         """Clear, in place."""
         return clear_outside(g, mask)
 
-    def relu_positive(self, x: Tensor) -> tuple[Tensor, Mask]:
+    def relu_positive(self, x: Tensor, limit: float = math.inf) -> tuple[Tensor, Mask]:
         """Cut off, in place."""
-        x.relu_()
-        return x, pack_positive(x)
+        x.clamp_(0, limit)
+        return x, pack_positive(x, limit)
 
     def concat(self, parts: Sequence[Tensor], *, want_mask: bool) -> tuple[Tensor, Mask | None]:
         """Concatenate."""
@@ -133,13 +136,10 @@ class PlainKernels:
         faster in bfloat16.
         """
         if g.dtype != torch.bfloat16 or g.device.type != "cpu":
-            return torch.ops.aten.avg_pool2d_backward(  # type: ignore[no-any-return]
-                g,
-                empty_like(g, (*g.shape[:2], *size)),
-                *(window.kernel, window.stride, window.padding, window.ceil_mode),
-                count_include_pad,
-                None,
-            )
+            like = empty_like(g, (*g.shape[:2], *size))
+            numbers = (window.kernel, window.stride, window.padding, window.ceil_mode)
+            spread = avg_pool2d_backward if g.device.type != "cpu" else _ATEN_BACKWARD
+            return spread(g, like, *numbers, count_include_pad, None)
         counts = [
             _counts(g, window, axis, size[axis], count_include_pad=count_include_pad)
             for axis in (0, 1)

@@ -7,6 +7,7 @@ likes; apart from that, all implementations give the same results.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -128,14 +129,18 @@ class Kernels(Protocol):
         The adjoint of `ingest`, (N, 3, *size) float32, contiguous.
         """
 
-    def positive(self, y: Tensor) -> Mask:
-        """Tell where a ReLU of this output, or input, is open: y > 0; of NaN it may say either."""
+    def positive(self, y: Tensor, limit: float = math.inf) -> Mask:
+        """Tell where a ReLU of this output, or input, is open: 0 < y < limit; of NaN either.
+
+        Args:
+            limit: above 0, and exact in y's dtype: 6 of a ReLU6.
+        """
 
     def masked(self, g: Tensor, mask: Mask) -> Tensor:
         """Give g where the mask is open, else 0; may overwrite g. g need not have y's dtype."""
 
-    def relu_positive(self, x: Tensor) -> tuple[Tensor, Mask]:
-        """Give max(x, 0) and its mask; may overwrite x. NaN stays NaN."""
+    def relu_positive(self, x: Tensor, limit: float = math.inf) -> tuple[Tensor, Mask]:
+        """Return min(max(x, 0), limit) and its mask; may overwrite x. NaN stays NaN."""
 
     def concat(self, parts: Sequence[Tensor], *, want_mask: bool) -> tuple[Tensor, Mask | None]:
         """Lay maps of one size and dtype side by side along the channels; mask the result."""

@@ -1,0 +1,86 @@
+"""How far each value of a recorded program sees, and how far apart its outputs are."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from reverie.networks.folding import is_convolution
+from reverie.networks.pooling import avg_pool2d
+from reverie.networks.program import PICTURE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reverie.networks.program import Call, Program, Slot
+
+aten = torch.ops.aten
+
+_POOLS = {aten.max_pool2d_with_indices.default, aten.avg_pool2d.default, avg_pool2d}
+_EVERYWHERE = {
+    *("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "_softmax"),
+    *("bmm", "baddbmm", "matmul", "_attention", "cumsum", "sort", "topk", "flatten"),
+    *("group_norm", "instance_norm", "native_group_norm"),
+}
+"""Functions of which one output may depend on the whole picture."""
+
+
+def geometry(program: Program) -> dict[Slot, tuple[float, float]]:
+    """Return for each value its receptive field and the distance between its outputs, in px.
+
+    The field is the side of what one output sees; infinite where that is the whole picture or
+    unknown. Source of the recursion: Araujo, Norris, Sim 2019, "Computing Receptive Fields of
+    Convolutional Neural Networks".
+    """
+    found: dict[Slot, tuple[float, float]] = {PICTURE: (1.0, 1.0)}
+    shapes: dict[Slot, Sequence[int]] = {}
+    for call in program.calls:
+        before = [found[slot] for slot in call.inputs]
+        field, jump = (max(each) for each in zip(*before, strict=True))
+        size, stride = _kernel(call, shapes.get(call.inputs[0], ()))
+        for slot, shape in zip(call.outputs, call.shapes, strict=True):
+            found[slot] = (field + (size - 1) * jump, jump * stride)
+            shapes[slot] = shape
+    return found
+
+
+def _kernel(call: Call, before: Sequence[int]) -> tuple[float, float]:
+    """Return how many inputs in a row an output of a call sees, and by how many they move on."""
+    if is_convolution(call):
+        _, weight, _, stride, _, dilation, is_transposed, *_ = call.args
+        reach = max(d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True))
+        step = max(stride)
+        return (-(-reach // step), 1 / step) if is_transposed else (reach, step)
+    if call.function in _POOLS:
+        kernel = _largest(call.args[1])
+        is_strided = len(call.args) > 2 and call.args[2]  # noqa: PLR2004
+        return kernel, _largest(call.args[2]) if is_strided else kernel
+    if call.function is functional.interpolate and before:
+        return 2, before[-1] / call.shapes[0][-1]
+    if _name(call) in _EVERYWHERE or _averages_places(call, before):
+        return math.inf, 1
+    return 1, 1
+
+
+_AVERAGES = {"mean", "sum", "amax", "amin", "var", "var_mean", "std", "linalg_vector_norm"}
+
+
+def _averages_places(call: Call, before: Sequence[int]) -> bool:
+    """Tell a mean, sum or maximum over more than the channels, which come second or last."""
+    if _name(call) not in _AVERAGES:
+        return False
+    named = [each for each in (*call.args[1:], call.kwargs.get("dim")) if isinstance(each, list)]
+    axes = {dim % len(before) for dim in named[0]} if named else set(range(len(before)))
+    return len(axes) > 1 or not axes <= {1, len(before) - 1}
+
+
+def _name(call: Call) -> str:
+    name = getattr(call.function, "__name__", type(call.function).__name__)
+    return name.partition(".")[0]
+
+
+def _largest(size: Any) -> int:
+    return max(size) if isinstance(size, (tuple, list)) else int(size)

@@ -1,0 +1,204 @@
+"""A network as a list of function calls, from a picture to its layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+Slot = int
+"""The number of a value made of the picture; the picture itself is 0."""
+PICTURE: Slot = 0
+
+
+@dataclass(frozen=True)
+class Value:
+    """Stands in a call's arguments for a value made of the picture."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One function of PyTorch's, called on values made of the picture, and on constants."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: tuple[Slot, ...]
+    """One slot for each tensor that it returns."""
+    shapes: tuple[torch.Size, ...]
+    """Their shapes when this was recorded."""
+
+    @property
+    def inputs(self) -> tuple[Slot, ...]:
+        """The values made of the picture that it reads, each as often as it does."""
+        return tuple(slots_in((self.args, dict(self.kwargs))))
+
+    def run(self, values: Mapping[Slot, Tensor], *, wider: bool = False) -> list[Tensor]:
+        """Call the function.
+
+        Args:
+            values: at least its inputs.
+            wider: compute in float32 what is shorter, and shorten the results again.
+        """
+
+        def fetch(value: Any) -> Any:
+            found = values[value.slot] if isinstance(value, Value) else value
+            return _widened(found) if wider and isinstance(found, Tensor) else found
+
+        result = self.function(*mapped(self.args, fetch), **mapped(dict(self.kwargs), fetch))
+        found = [each for each in flat(result) if isinstance(each, Tensor)]
+        if not wider:
+            return found
+        like = next(values[slot] for slot in self.inputs)
+        return [each.to(like.dtype) if each.is_floating_point() else each for each in found]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Calls in the order in which they run, and where the layers are."""
+
+    calls: tuple[Call, ...]
+    layers: Mapping[str, Slot]
+    """Where the output of each layer is, by path."""
+    derived: dict[object, Any] = field(default_factory=dict)
+    """What an engine makes of it, kept as long as it is."""
+
+    def __call__(self, picture: Tensor) -> dict[str, Tensor]:
+        """Return what each layer gives for a normalised picture, (N, 3, H, W); differentiable."""
+        values: dict[Slot, Tensor] = {PICTURE: picture}
+        kept = set(self.layers.values())
+        last = {slot: number for number, call in enumerate(self.calls) for slot in call.inputs}
+        for number, call in enumerate(self.calls):
+            values.update(zip(call.outputs, call.run(values), strict=True))
+            for slot in {*call.inputs, *call.outputs} - kept:
+                if last.get(slot, -1) <= number:
+                    values.pop(slot, None)
+        return {path: values[slot] for path, slot in self.layers.items()}
+
+    def up_to(self, paths: Collection[str]) -> Program:
+        """Return what is needed for some layers, and no more.
+
+        Raises:
+            KeyError: a layer is none of the program's.
+        """
+        layers = {path: self.layers[path] for path in paths}
+        needed = set(layers.values())
+        calls = []
+        for call in reversed(self.calls):
+            if needed.intersection(call.outputs):
+                calls.append(call)
+                needed.update(call.inputs)
+        return Program(tuple(reversed(calls)), layers)
+
+    def users(self) -> dict[Slot, list[Call]]:
+        """Return who reads each value, as often as it does."""
+        found: dict[Slot, list[Call]] = {}
+        for call in self.calls:
+            for slot in call.inputs:
+                found.setdefault(slot, []).append(call)
+        return found
+
+    def to(
+        self, device: torch.device, dtype: torch.dtype, moved: dict[int, tuple[Tensor, Tensor]]
+    ) -> Program:
+        """Bring all constants to a device, and the floating ones to a precision.
+
+        Args:
+            device: where.
+            dtype: of float32 constants; others stay as they are.
+            moved: what has been moved before, so that programs share their weights.
+        """
+
+        def move(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            if id(value) not in moved:
+                kind = dtype if value.dtype is torch.float32 else value.dtype
+                order = torch.channels_last if value.ndim == 4 else torch.preserve_format  # noqa: PLR2004
+                moved[id(value)] = (value, value.to(device, kind, memory_format=order))
+            return moved[id(value)][1]
+
+        calls = (
+            replace(call, args=mapped(call.args, move), kwargs=mapped(dict(call.kwargs), move))
+            for call in self.calls
+        )
+        return Program(tuple(calls), self.layers)
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """Changes a shape, but for sides at both ends that stay as they are, whatever they are.
+
+    So the number of pictures and their sides need not be those of the recording.
+    """
+
+    first: int
+    """How many sides at the front stay."""
+    last: int
+    """How many at the end."""
+    middle: tuple[int, ...]
+    """What comes between, as `Tensor.reshape` takes it."""
+
+    @classmethod
+    def seen(cls, before: Sequence[int], after: Sequence[int]) -> Reshape:
+        """Make one of the shapes of a recording.
+
+        >>> Reshape.seen((2, 6, 5, 7), (2, 3, 2, 5, 7))
+        Reshape(first=1, last=2, middle=(3, 2))
+        >>> Reshape.seen((2, 6, 1, 1), (2, 6))
+        Reshape(first=1, last=0, middle=(-1,))
+        """
+        most = min(len(before), len(after))
+        first = next((n for n in range(most) if before[n] != after[n]), most)
+        if math.prod(before[first:]) == 1 or first == most < len(before):
+            first = max(0, min(first, len(after) - 1))
+        rest = most - first
+        last = next((n for n in range(rest) if before[-1 - n] != after[-1 - n]), rest)
+        middle = tuple(after[first : len(after) - last])
+        return cls(first, last, (-1,) if len(middle) == 1 else middle)
+
+    def __call__(self, value: Tensor) -> Tensor:
+        """Reshape; copies where the order of memory asks for it."""
+        shape = value.shape
+        end = shape[len(shape) - self.last :]
+        return value.reshape(*shape[: self.first], *self.middle, *end)
+
+
+def flat(values: Any) -> Iterator[Any]:
+    """Return what is in nested tuples, lists and dicts."""
+    if isinstance(values, (tuple, list)):
+        for value in values:
+            yield from flat(value)
+    elif isinstance(values, dict):
+        yield from flat(list(values.values()))
+    else:
+        yield values
+
+
+def mapped(values: Any, change: Callable[[Any], Any]) -> Any:
+    """Change what is in nested tuples, lists and dicts."""
+    if isinstance(values, list):
+        return [mapped(value, change) for value in values]
+    if isinstance(values, tuple):
+        return tuple(mapped(value, change) for value in values)
+    if isinstance(values, dict):
+        return {key: mapped(value, change) for key, value in values.items()}
+    return change(values)
+
+
+def slots_in(values: Any) -> Iterator[Slot]:
+    """Return the slots in nested arguments."""
+    return (value.slot for value in flat(values) if isinstance(value, Value))
+
+
+def _widened(value: Tensor) -> Tensor:
+    is_short = value.is_floating_point() and value.dtype.itemsize < torch.float32.itemsize
+    return value.float() if is_short else value
