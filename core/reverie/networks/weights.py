@@ -13,7 +13,6 @@ import re
 import struct
 import sys
 import tarfile
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,7 @@ from reverie.networks.download import DIGESTS, by_hand, check_url, download, fil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeGuard
 
     from torch import Tensor
 
@@ -37,10 +37,26 @@ _ZIP = b"PK\x03\x04"
 """How files of torch.save begin."""
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How they began before PyTorch 1.6: its magic number, pickled."""
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Under which key training scripts put the weights."""
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params"),
+    *("state_dict_ema", "model_ema", "ema", "ema_state_dict", "params_ema"),
+)
+"""Under which key training scripts put the weights, the averaged ones last."""
+_DEEPEST = 8
+"""How many such keys may follow each other."""
 _PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before each name."""
+_AVERAGED = "n_averaged"
+"""What averaging adds to a state dict."""
+_BYTES = 4
+"""Of a number in float32."""
+_MOST_LARGER = 16
+"""How many times a file's size its weights may take in float32; those of whole networks take two.
+"""
+_SLACK = 64 * 2**20
+"""Bytes that they may take in any case."""
+_LONGEST_NAME = 40
+"""Characters of a name in a sentence."""
 _DAMAGE = (
     ArithmeticError,
     AssertionError,
@@ -52,6 +68,7 @@ _DAMAGE = (
     RuntimeError,
     TypeError,
     ValueError,
+    Warning,
     pickle.PickleError,
     struct.error,
 )
@@ -269,13 +286,13 @@ def _digest_once(path: Path, algorithm: str, _size: int, _mtime: int) -> str:
 def load_weights(path: Path | str) -> dict[str, Tensor]:
     """Read a file of weights, whichever of its usual forms it has.
 
-    safetensors, torch.save or Caffe's, told apart by content; a state dict, or a training
-    checkpoint that has one under "state_dict", "model_state_dict" or "model"; with or without
+    safetensors, torch.save, TorchScript or Caffe's, told apart by content; a state dict, or a
+    training checkpoint that has one under "state_dict", "model" and the like; with or without
     "module." before each name. Nothing that the file contains is run.
 
     Returns:
-        Names to tensors on the CPU, floating ones as float32, ready for `load_state_dict`. Those
-        from `weights_folders` may be mapped from the file and cost memory only when used.
+        Names to tensors on the CPU, floating ones as float32, ready for `load_state_dict`, in
+        memory of their own: the file may be written over while they are in use.
     Raises:
         WeightsError: it is missing, damaged, unsafe, or something else.
     """
@@ -285,9 +302,9 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
     kind = _kind(path)
     if kind == "caffemodel":
         return read_caffemodel(path)
+    read = {"safetensors": _read_safetensors, "zip": _read_zip, "legacy": _read_torch}[kind]
     with torch.inference_mode(mode=False), torch.no_grad():
-        content = _read_safetensors(path) if kind == "safetensors" else _read_torch(path, kind)
-        return _as_float(_without_prefix(_state_dict(content, path)), is_mapped=_is_ours(path))
+        return _as_float(_without_prefix(_state_dict(read(path), path)), path)
 
 
 def _kind(path: Path) -> str:
@@ -318,101 +335,152 @@ def _kind(path: Path) -> str:
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _read_safetensors(path: Path) -> object:
+    from reverie.networks.safetensors_file import read_safetensors
 
     try:
-        return load_file(path, device="cpu")
-    except (SafetensorError, *_DAMAGE) as error:
+        return read_safetensors(path)
+    except _DAMAGE as error:
         raise _damaged(path, error) from None
 
 
-def _read_torch(path: Path, kind: str) -> object:
+def _read_zip(path: Path) -> object:
+    """Read what PyTorch writes since 1.6, and TorchScript's programs."""
+    from reverie.networks.archive import Archive, ArchiveError, UnknownNameError, names_in
+
+    try:
+        archive = Archive(path)
+        if archive.is_usual:
+            return _read_torch(path)
+        content = archive.read()
+        if not archive.is_program:
+            return content
+        if named := dict(names_in(content)):
+            return named
+    except UnknownNameError as error:
+        raise _more_than_tensors(path, str(error)) from None
+    except (ArchiveError, *_DAMAGE) as error:
+        raise _damaged(path, error) from None
+    raise WeightsError(
+        f"{path} is a frozen TorchScript program, whose weights have lost their names; save it "
+        "before it is frozen, or the weights alone: torch.save(model.state_dict(), FILE)."
+    )
+
+
+def _read_torch(path: Path) -> object:
     import torch
 
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # what they say, our sentences say better
-            # PyTorch maps zip files only, by path only, and takes any *.safetensors at its word.
-            can_map = kind == "zip" and path.suffix != ".safetensors"
-            return torch.load(
-                path if can_map else file, map_location="cpu", weights_only=True, mmap=can_map
-            )
+        with path.open("rb") as file:  # by a path that ends in .safetensors, torch would go
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if refused := re.search(r"(?:GLOBAL|[Cc]lass|function) ([\w.]*\w)", str(error)):
-            raise WeightsError(
-                f"{path} holds more than tensors ({refused[1]}), which may run code when it is "
-                "read, and was refused; if you trust who made it, save the weights alone: "
-                "torch.save(model.state_dict(), FILE)."
-            ) from None
+            raise _more_than_tensors(path, refused[1]) from None
         raise _damaged(path, error) from None
     except _DAMAGE as error:
-        if "TorchScript" in str(error):
-            raise WeightsError(
-                f"{path} is a TorchScript program, not weights; save the weights alone: "
-                "torch.save(model.state_dict(), FILE)."
-            ) from None
         raise _damaged(path, error) from None
+
+
+def _more_than_tensors(path: Path, name: str) -> WeightsError:
+    return WeightsError(
+        f"{path} holds more than tensors ({_printable(name)}), which may run code when it is "
+        "read, and was refused; if you trust who made it, save the weights alone: "
+        "torch.save(model.state_dict(), FILE)."
+    )
 
 
 def _damaged(path: Path, error: BaseException) -> WeightsError:
-    reason = " ".join((str(error) or type(error).__name__).split()).split(". ")[0][:120]
+    reason = " ".join((str(error) or type(error).__name__).split()).split(". ")[0]
     return WeightsError(
-        f"{path} is damaged, incomplete or no file of weights ({reason}); "
+        f"{path} is damaged, incomplete or no file of weights ({_printable(reason, 120)}); "
         "download or save it again."
     )
 
 
+def _printable(text: str, longest: int = _LONGEST_NAME) -> str:
+    """Cut text out of a file short, and leave out what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])
+
+
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
     """Unwrap a checkpoint until names and tensors are there."""
-    import torch
-
     seen = content
-    while isinstance(seen, dict):
-        if seen and all(
-            isinstance(name, str) and isinstance(value, torch.Tensor)
-            for name, value in seen.items()
-        ):
+    for _ in range(_DEEPEST):  # one may contain itself
+        if _is_state(seen):
             return {name: value.detach() for name, value in seen.items()}
-        inner = [seen[key] for key in _WRAPPERS if isinstance(seen.get(key), dict)]
-        if not inner:
+        inner = _unwrapped(seen)
+        if inner is None:
             break
-        seen = inner[0]
+        seen = inner
     raise WeightsError(
         f"{path} holds {_in_words(seen)}, not the weights of a network; "
         "save them as: torch.save(model.state_dict(), FILE)."
     )
 
 
+def _is_state(content: Any) -> TypeGuard[dict[str, Tensor]]:
+    import torch
+
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(
+            isinstance(name, str) and isinstance(value, torch.Tensor)
+            for name, value in content.items()
+        )
+    )
+
+
+def _unwrapped(content: Any) -> Any:
+    """Find what a checkpoint keeps the weights under; None if nothing says so."""
+    if not isinstance(content, dict):
+        return None
+    for key in _WRAPPERS:
+        if isinstance(content.get(key), dict):
+            return content[key]
+    states = [value for value in content.values() if _is_state(value)]
+    return states[0] if len(states) == 1 else None
+
+
 def _in_words(content: Any) -> str:
     if isinstance(content, dict):
-        keys = [repr(key) for key in content]
+        keys = [
+            repr(_printable(key)) if isinstance(key, str) else _printable(str(key))
+            for key in list(content)[:6]
+            if isinstance(key, (str, int))
+        ]
         return f"a dict of {', '.join(keys[:5]) or 'nothing'}{', ...' if keys[5:] else ''}"
     return f"a {type(content).__name__}"
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for prefix in _PREFIXES * 2:  # either may be around the other
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
+        own = {name: value for name, value in state.items() if name != _AVERAGED}
+        if own and all(name.startswith(prefix) for name in own):
+            state = {name.removeprefix(prefix): value for name, value in own.items()}
     return state
 
 
-def _as_float(state: dict[str, Tensor], *, is_mapped: bool) -> dict[str, Tensor]:
-    """Make floating tensors float32, and copy all unless they may stay mapped from the file."""
+def _as_float(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Make floating tensors float32."""
     import torch
 
-    return {
-        name: value.to(torch.float32 if value.is_floating_point() else None, copy=not is_mapped)
-        for name, value in state.items()
-    }
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether the file is only ever replaced whole.
-
-    A user's own file may be written over while the network is in use; reading a mapping of it then
-    would end the program, not raise an error.
-    """
-    return path.absolute().parent in weights_folders()
+    needed = _BYTES * sum(value.numel() for value in state.values())
+    if needed > _MOST_LARGER * path.stat().st_size + _SLACK:  # one number may stand for many
+        raise WeightsError(
+            f"{path} has {path.stat().st_size} bytes and says that its weights have {needed}; "
+            "download or save it again."
+        )
+    for name, value in state.items():
+        if value.layout is not torch.strided or value.device.type != "cpu":
+            raise WeightsError(
+                f"{path} has no ordinary numbers for {_printable(name)!r}; save the weights as: "
+                "torch.save(model.state_dict(), FILE)."
+            )
+    try:
+        return {
+            name: value.to(torch.float32) if value.is_floating_point() else value
+            for name, value in state.items()
+        }
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
