@@ -183,9 +183,8 @@ class Convolution(Gate):
         """Convolve and apply the ReLU, in one pass by what PyTorch keeps for its compiler."""
         image = dense(image)
         if self.is_relu and can_fuse(image):
-            name, numbers = (
-                ("relu", []) if math.isinf(self.limit) else ("hardtanh", [0, self.limit])
-            )
+            is_plain = math.isinf(self.limit)
+            name, numbers = ("relu", []) if is_plain else ("hardtanh", [0.0, self.limit])
             fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
                 image, self.weight, self.bias, padding, self.stride, self.dilation, self.groups,
                 name, numbers, "",

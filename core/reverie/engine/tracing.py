@@ -32,7 +32,7 @@ from reverie.networks.pooling import avg_pool2d
 from reverie.networks.program import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from reverie.networks.program import Call, Program, Slot
 
@@ -90,30 +90,13 @@ def _read_later(program: Program) -> list[set[Slot]]:
 
 
 def _operation_of(call: Call, back: torch.dtype) -> Operation | None:
-    """Make the operation of a call; None if it is unknown."""
-    if _is_flat_convolution(call):
-        return Convolution(call, back)
+    """Make the operation of a call; None if it is unknown, or of other than maps."""
     if len(call.shapes[0]) != _MAP:
         return None
-    ends = (call.inputs, call.outputs)
-    if call.function is scaled:
-        return Scale(*ends, call.args[1], call.args[2])
-    if call.function in _RELUS:
-        limits = _RELUS[call.function](*call.args[1:], **call.kwargs)
-        return None if limits is None else Relu(*ends, *limits)
-    if call.function is aten.silu.default:
-        return Silu(*ends)
-    if call.function is functional.local_response_norm:
-        return LocalResponse(*ends, *call.args[1:], **call.kwargs)
-    if call.function is aten.add.Tensor:
-        return Add(*ends) if _adds_two_alike(call) else None
-    if call.function is aten.cat.default:
-        return Concat(*ends) if _joins_channels(call) else None
-    if call.function is aten.max_pool2d_with_indices.default:
-        return _pool(call, dict(zip(_MAX_POOL, call.args[1:], strict=False)))
-    if call.function is avg_pool2d:
-        return _pool(call, dict(zip(_AVG_POOL, call.args[1:], strict=False)))
-    return None
+    if _is_flat_convolution(call):
+        return Convolution(call, back)
+    make = _OPERATIONS.get(call.function)
+    return None if make is None else make(call)
 
 
 _MAP = len("NCHW")
@@ -124,39 +107,32 @@ def _is_flat_convolution(call: Call) -> bool:
     return is_convolution(call) and len(call.shapes[0]) == _MAP and not call.args[6]
 
 
-def _no_limit(*_: Any) -> tuple[float]:
-    return (math.inf,)
+def _clamp(call: Call) -> Operation | None:
+    """Make a ReLU of a clamp from 0 up to a number, or without end."""
+    given = _named(call, ("min", "max"))
+    low, high = given.get("min"), given.get("max")
+    if low != 0 or not (high is None or (isinstance(high, (int, float)) and high > 0)):
+        return None
+    return Relu(call.inputs, call.outputs, math.inf if high is None else float(high))
 
 
-def _from_zero(low: Any = None, high: Any = None, **more: Any) -> tuple[float] | None:
-    """Return the limit of a clamp that is a ReLU: from 0 up to a number, or without end."""
-    low, high = more.get("min", low), more.get("max", high)
-    is_number = high is None or (isinstance(high, (int, float)) and high > 0)
-    return (math.inf if high is None else float(high),) if low == 0 and is_number else None
+def _sum(call: Call) -> Operation | None:
+    """Make the sum of two values made of the picture, without a factor."""
+    is_plain = len(call.args) == len(call.inputs) == 2 and not call.kwargs  # noqa: PLR2004
+    return Add(call.inputs, call.outputs) if is_plain else None
 
 
-_RELUS = {
-    aten.relu.default: _no_limit,
-    aten.hardtanh.default: lambda low=-1, high=1: _from_zero(low, high),
-    aten.clamp.default: _from_zero,
-    aten.clamp_min.default: _from_zero,
-}
-"""Functions that may be a ReLU: from their arguments to its limit, or to None."""
-_MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
-_AVG_POOL = (
-    *("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
-)
-
-
-def _adds_two_alike(call: Call) -> bool:
-    """Tell a sum of two values of one shape made of the picture, without a factor."""
-    return len(call.args) == len(call.inputs) == 2 and not call.kwargs  # noqa: PLR2004
-
-
-def _joins_channels(call: Call) -> bool:
+def _join(call: Call) -> Operation | None:
+    """Make what lays values made of the picture one after the other along the channels."""
     parts, *rest = call.args
     axis = call.kwargs.get("dim", rest[0] if rest else 0)
-    return axis in {1, 1 - _MAP} and len(call.inputs) == len(parts)
+    is_whole = axis in {1, 1 - _MAP} and len(call.inputs) == len(parts)
+    return Concat(call.inputs, call.outputs) if is_whole else None
+
+
+def _named(call: Call, names: Sequence[str]) -> dict[str, Any]:
+    """Name the arguments after the first."""
+    return {**dict(zip(names, call.args[1:], strict=False)), **call.kwargs}
 
 
 def _pool(call: Call, given: Mapping[str, Any]) -> Operation | None:
@@ -176,6 +152,26 @@ def _pool(call: Call, given: Mapping[str, Any]) -> Operation | None:
     return AvgPool(*ends, window, count_include_pad=given.get("count_include_pad") is not False)
 
 
+_MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+_AVG_POOL = (
+    *("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+)
+_OPERATIONS: Mapping[Any, Callable[[Call], Operation | None]] = {
+    scaled: lambda call: Scale(call.inputs, call.outputs, *call.args[1:]),
+    aten.relu.default: lambda call: Relu(call.inputs, call.outputs),
+    aten.hardtanh.default: _clamp,
+    aten.clamp.default: _clamp,
+    aten.clamp_min.default: _clamp,
+    aten.silu.default: lambda call: Silu(call.inputs, call.outputs),
+    aten.add.Tensor: _sum,
+    aten.cat.default: _join,
+    aten.max_pool2d_with_indices.default: lambda call: _pool(call, _named(call, _MAX_POOL)),
+    avg_pool2d: lambda call: _pool(call, _named(call, _AVG_POOL)),
+    functional.local_response_norm: lambda call: LocalResponse(
+        call.inputs, call.outputs, *call.args[1:], **call.kwargs
+    ),
+}
+"""What is known, by the function called."""
 _Joint = dict["Call", tuple[list["Call"], Operation]]
 """Operations of several calls, by the last of them."""
 
@@ -206,7 +202,7 @@ def _pools_of_energy(program: Program) -> _Joint:
         if not (total and mean and square and square.function is aten.pow.Tensor_Scalar):
             continue
         quiet, power = total.args[1], square.args[1]
-        pool = _pool(mean, dict(zip(_AVG_POOL, mean.args[1:], strict=False)))
+        pool = _pool(mean, _named(mean, _AVG_POOL))
         is_plain = isinstance(pool, AvgPool) and not (
             any(pool.window.padding) and pool.count_include_pad
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.utils import fuse_conv_bn_weights
 
 from reverie.networks.pooling import avg_pool2d
@@ -37,6 +38,42 @@ def scaled(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return torch.addcmul(shift.view(shape), image, scale.view(shape))
 
 
+def instance_norm(
+    image: Tensor,
+    mean: Tensor | None = None,
+    variance: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return `torch.nn.functional.instance_norm`, with a right gradient in every order of memory.
+
+    PyTorch's own is wrong on CPUs where the gradient comes in channels_last order (2.14).
+    """
+    del momentum
+    if use_input_stats:
+        places = tuple(range(2, image.ndim))
+        spread, centre = torch.var_mean(image, dim=places, correction=0, keepdim=True)
+    else:
+        shape = (1, -1, *[1] * (image.ndim - 2))
+        spread, centre = (each.view(shape) for each in (variance, mean) if each is not None)
+    image = (image - centre) * torch.rsqrt(spread + eps)
+    if weight is None and bias is None:
+        return image
+    channels = image.shape[1]
+    scale = image.new_ones(channels) if weight is None else weight
+    return scaled(image, scale, image.new_zeros(channels) if bias is None else bias)
+
+
+_RIGHT: Mapping[Any, Any] = {
+    aten.avg_pool2d.default: avg_pool2d,
+    functional.instance_norm: instance_norm,
+}
+"""What PyTorch computes wrongly somewhere, and what is right everywhere."""
+
+
 def fold(program: Program, folded: dict[tuple[int, ...], tuple[Tensor, ...]]) -> Program:
     """Fold what can be folded without changing a layer.
 
@@ -60,8 +97,8 @@ def is_convolution(call: Call) -> bool:
 
 def _known(call: Call) -> Call:
     """Write a call in the way that the rest of the engine knows."""
-    if call.function is aten.avg_pool2d.default:
-        return replace(call, function=avg_pool2d)
+    if call.function in _RIGHT:
+        return replace(call, function=_RIGHT[call.function])
     numbers = _scale_and_shift(call)
     if numbers is not None:
         args = (call.args[0], *numbers)
@@ -120,7 +157,7 @@ def _scaled(
 
 
 def _fold_padding(program: Program) -> Program:
-    """Let convolutions pad by themselves where zeros are laid evenly around what they alone read."""
+    """Let a convolution pad by itself where zeros lie evenly around what it alone reads."""
     makers = {slot: call for call in program.calls for slot in call.outputs}
     alone = _read_once(program)
     calls = []

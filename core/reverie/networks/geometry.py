@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from reverie.networks.folding import is_convolution
 from reverie.networks.pooling import avg_pool2d
-from reverie.networks.program import PICTURE
+from reverie.networks.program import PICTURE, Reshape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,12 @@ aten = torch.ops.aten
 _POOLS = {aten.max_pool2d_with_indices.default, aten.avg_pool2d.default, avg_pool2d}
 _EVERYWHERE = {
     *("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "_softmax"),
-    *("bmm", "baddbmm", "matmul", "_attention", "cumsum", "sort", "topk", "flatten"),
+    *("bmm", "baddbmm", "mm", "_attention", "cumsum", "sort", "topk", "flatten", "im2col"),
     *("group_norm", "instance_norm", "native_group_norm"),
+    *("roll", "flip", "_fft_r2c", "_fft_c2r", "_fft_c2c", "grid_sampler_2d", "index", "gather"),
 }
-"""Functions of which one output may depend on the whole picture."""
+"""Functions of which one output may depend on the whole picture, or on a place far away."""
+_MAP = len("NCHW")
 
 
 def geometry(program: Program) -> dict[Slot, tuple[float, float]]:
@@ -58,13 +60,36 @@ def _kernel(call: Call, before: Sequence[int]) -> tuple[float, float]:
         kernel = _largest(call.args[1])
         is_strided = len(call.args) > 2 and call.args[2]  # noqa: PLR2004
         return kernel, _largest(call.args[2]) if is_strided else kernel
-    if call.function is functional.interpolate and before:
-        return 2, before[-1] / call.shapes[0][-1]
-    if _name(call) in _EVERYWHERE or _averages_places(call, before):
+    takes_own_statistics = _name(call) == "native_batch_norm" and call.args[5]
+    if takes_own_statistics or _name(call) in _EVERYWHERE or _averages_places(call, before):
         return math.inf, 1
-    return 1, 1
+    return _resized(call, before)
 
 
+def _resized(call: Call, before: Sequence[int]) -> tuple[float, float]:
+    """Return the same for what changes the number of places by itself, such as pixel_unshuffle."""
+    after = call.shapes[0] if call.shapes else ()
+    is_map = len(before) == len(after) == _MAP
+    if isinstance(call.function, Reshape):
+        is_moved = len(before) >= _MAP and call.function.last < len("HW")
+        return (math.inf if is_moved else 1), 1
+    if call.function is functional.interpolate:
+        size = call.kwargs.get("size", call.args[1] if len(call.args) > 1 else None)
+        if size is not None:  # the same number of places for every picture
+            return math.inf, 1
+        return 2, before[-1] / after[-1] if is_map else 1
+    if is_map and _name(call) in _RESIZERS:
+        moves = max(old / max(new, 1) for old, new in zip(before[2:], after[2:], strict=True))
+        return math.ceil(moves), moves
+    is_strided = is_map and _name(call) == "slice" and call.args[1] in _PLACES
+    return 1, call.args[4] if is_strided and len(call.args) > _STEP else 1
+
+
+_RESIZERS = {"pixel_shuffle", "pixel_unshuffle", "upsample_nearest2d", "upsample_bilinear2d"}
+_PLACES = {2, 3, -1, -2}
+"""The axes of a map's rows and columns."""
+_STEP = 4
+"""Where a slice's arguments have its step."""
 _AVERAGES = {"mean", "sum", "amax", "amin", "var", "var_mean", "std", "linalg_vector_norm"}
 
 

@@ -227,9 +227,8 @@ class LoadedNetwork:
     ) -> PreparedNetwork:
         wanted = {name: self.layer(name) for name in layers if name != INPUT}
         paths = frozenset(layer.name for layer in wanted.values())
-        share = partial(
-            _shared, self._module
-        )  # not bound to this: a circle would outlive release()
+        # Not bound to this, which holds what is returned: a circle would outlive release().
+        share = partial(_shared, self._module)
         programs = self._programs.get(paths)
         if programs is None:
             with own_grad_mode():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PROGRAMS = 16
-"""Sizes of pictures whose programs are kept, where one does not fit all; a dream has ten octaves."""
+"""Sizes of pictures whose programs are kept, where one does not fit all."""
 
 
 class PreparedNetwork:

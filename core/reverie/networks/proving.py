@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PROBES = ((96, 128), (224, 288))
-"""px, height and width of the pictures that are recorded; the second where the first is too small."""
+"""px, height and width of the pictures that are recorded; larger where the first fails."""
 _ODD = (35, 39)
 """px that the proof's picture is larger: odd sides, so that padding made for even ones shows."""
 _AGREES = 1e-3

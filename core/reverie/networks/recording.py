@@ -24,8 +24,6 @@ from reverie.networks.program import Call, Program, Reshape, Slot, Value, flat, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-_aten = torch.ops.aten
-
 _WHOLE = {
     functional.linear,
     functional.local_response_norm,
@@ -45,6 +43,7 @@ _FACTORIES = {
     )
 }
 """Make constants that only look at the picture's size and type."""
+_DETACH = torch.ops.aten.detach.default
 _CPU_ATTENTION = "aten::_scaled_dot_product_flash_attention_for_cpu"
 _VIEWS = {"aten::view", "aten::_unsafe_view", "aten::reshape"}
 _STATEFUL_NORMS = {"aten::native_batch_norm", "aten::cudnn_batch_norm"}
@@ -97,7 +96,7 @@ def record(
     handles = [module.get_submodule(path).register_forward_hook(watch(path)) for path in wanted]
     picture = picture.detach().clone()
     try:
-        with torch.no_grad(), recorder, _Whole(recorder):
+        with torch.enable_grad(), recorder, _Whole(recorder):
             recorder.begin(picture)
             module(picture)
     except _SeenEnough:
@@ -248,10 +247,7 @@ class _Recorder(TorchDispatchMode):
             raise Unrecordable(f"{func} changes a value that another one looks into")
         before, after = self._noted((target, *rest)), self._noted(given)
         result = func(*args, **given)
-        self._new(target)
-        self.calls.append(
-            Call(_not_in_place(func), before, after, (self._slots[target],), (target.shape,))
-        )
+        self._note(_not_in_place(func), before, after, target)
         return result
 
     def _new(self, tensor: Tensor) -> Slot:
@@ -263,9 +259,13 @@ class _Recorder(TorchDispatchMode):
         results = [each for each in flat(result) if isinstance(each, Tensor)]
         slots = tuple(self._new(each) for each in results)
         self.calls.append(Call(func, args, given, slots, tuple(r.shape for r in results)))
+        if not torch.is_grad_enabled():  # the network says so: nothing goes back through this
+            for slot, each in zip(slots, results, strict=True):
+                cut = (self._new(each),)
+                self.calls.append(Call(_DETACH, (Value(slot),), {}, cut, (each.shape,)))
 
     def _noted(self, arguments: Any) -> Any:
-        """Put slots in the places of what is made of the picture, and keep constants as they are."""
+        """Put slots in the places of what is made of the picture; constants stay as they are."""
         return mapped(arguments, self._noted_one)
 
     def _noted_one(self, value: Any) -> Any:
@@ -275,7 +275,7 @@ class _Recorder(TorchDispatchMode):
         return Value(slot) if slot is not None else self._constant(value)
 
     def _constant(self, tensor: Tensor) -> Tensor:
-        """Keep a constant that the network made as it is now; its weights are kept themselves."""
+        """Keep a constant that the network made as it is now; weights are kept themselves."""
         if id(tensor) in self._own:
             return tensor
         key = (id(tensor), tensor._version)  # noqa: SLF001 - counts changes in place

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from reverie.ambient import OwnDefaults
+from reverie.ambient import OwnDefaults, ThreadDispatchMode
 from reverie.errors import WeightsError
 from reverie.networks.checkpoints import (
     COUNTER,
@@ -113,6 +112,8 @@ _WINDOW = {
 
 _CLASSES = 1000
 """Of ImageNet, and so of every network unless its weights say otherwise."""
+_HELPER = re.compile(r"(^|\.)aux", re.IGNORECASE)
+"""What the names of the classifiers begin with that GoogLeNet and Inception have for training."""
 _HALF = {"efficientnet_v2_l", "googlenet", "inception_v3"}
 """Networks trained on pictures in -1..1: mean and standard deviation 0.5.
 
@@ -193,6 +194,9 @@ def _load(name: str, path: Path | None) -> nn.Module:
     state = renamed(name, under_own_names(given, needed))
     lacking = lacks_only(state, needed, head)  # what lies before the head can be dreamed
     weight = state.get(f"{head}.weight")
+    if lacking:  # what helps in training is a head, too
+        state = {key: value for key, value in state.items() if not _HELPER.search(key)}
+        options = _options(name, state)
     classes = 1 if lacking else _CLASSES if weight is None or not weight.ndim else len(weight)
     if classes not in {0, _CLASSES}:
         module = _build(name, {**options, "num_classes": classes})
@@ -254,21 +258,16 @@ def untrained_layers(record: Network) -> dict[str, Layer]:
     """List the layers of one of these networks without its weights, nor memory for any."""
     state = {"aux": None}  # the weights of GoogLeNet and Inception have them
     module = _build(record.name, _options(record.name, state)).eval().to("meta")
-    with _OnlyShapes():
+    with _OnlyShapes():  # type: ignore[no-untyped-call]
         return find_layers(module, record.window)
 
 
-class _OnlyShapes(TorchDispatchMode):
+class _OnlyShapes(ThreadDispatchMode):  # type: ignore[no-untyped-call]
     """Runs a network on "meta", where tensors have a shape and nothing else.
 
     The operations of convolutional networks for which PyTorch would load its compiler, which takes
     2 s and 150 MB, are answered here; for others, such as attention's, it still does.
     """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Say no: else PyTorch loads its compiler for this (seen with 2.14)."""
-        return False
 
     def __torch_dispatch__(
         self,
@@ -285,7 +284,7 @@ class _OnlyShapes(TorchDispatchMode):
 
 def _same(values: Tensor, *others: Any) -> Tensor:
     shapes = [each.shape for each in (values, *others) if isinstance(each, torch.Tensor)]
-    return values.new_empty(torch.broadcast_shapes(*shapes))
+    return values.new_empty(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 
 def _normed(values: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
@@ -334,7 +333,7 @@ def _options(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
         return {"image_size": _WINDOW[name]}
     if name not in {"googlenet", "inception_v3"}:
         return {}
-    has_aux = any(re.search(r"(^|\.)aux", key, re.IGNORECASE) for key in state)
+    has_aux = any(_HELPER.search(key) for key in state)
     return {"transform_input": False, "aux_logits": has_aux, "init_weights": False}
 
 
