@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from reverie.ambient import ThreadDispatchMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,17 +121,12 @@ def avg_pool2d_backward(
     return spread[..., down.pad : down.pad + down.length, right.pad : right.pad + right.length]
 
 
-class RightPools(TorchDispatchMode):
+class RightPools(ThreadDispatchMode):  # type: ignore[no-untyped-call]
     """Computes backwards of padded average pools by `avg_pool2d_backward`, in this thread alone.
 
     For networks of which there is no program, so that nobody else could keep their pools from
     PyTorch's kernel.
     """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Say no: else PyTorch loads its compiler, which takes seconds (seen with 2.14)."""
-        return False
 
     def __torch_dispatch__(
         self,

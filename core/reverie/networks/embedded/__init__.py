@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from reverie.networks.checkpoints import under_own_names
+from reverie.networks.fitting import fit_weights
 from reverie.networks.pooling import EnergyPool2d
 from reverie.networks.weights import load_weights
 from reverie.networks.zoo import class_words
@@ -163,8 +165,9 @@ def _features(channels_in: int, name: str) -> nn.Module:
 def load(weights: Path | None = None) -> nn.Module:
     """Build the network with its shipped weights, or with others of the same shapes."""
     network = EmbeddedNetwork()
-    state: dict[str, Tensor] = load_weights(weights or WEIGHTS)
-    network.load_state_dict(state)
+    path = weights or WEIGHTS
+    state = under_own_names(load_weights(path), network.state_dict())
+    fit_weights(network, state, NETWORK.name, path)
     return network
 
 
