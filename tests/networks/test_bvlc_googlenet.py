@@ -211,7 +211,7 @@ def test_a_caffemodel_of_another_network_is_refused(caffe: type[Caffe], tmp_path
         caffe.net({"conv1.weight": torch.ones(2, 3, 1, 1), "conv1.bias": torch.ones(2)})
     )
     message = refusal(f"bvlc_googlenet:{path}")
-    assert "116 of 116 weights are missing, conv1/7x7_s2.weight" in message
+    assert "116 of 116 are missing, conv1/7x7_s2.weight" in message
 
 
 def test_a_caffemodel_cut_between_layers_is_refused(
@@ -221,7 +221,7 @@ def test_a_caffemodel_cut_between_layers_is_refused(
     cut = {name: value for name, value in small.items() if "loss3" not in name}
     path.write_bytes(caffe.net(cut))
     message = refusal(f"bvlc_googlenet:{path}")
-    assert "2 of 116 weights are missing, loss3/classifier.weight, loss3/classifier.bias" in message
+    assert "2 of 116 are missing, loss3/classifier.weight, loss3/classifier.bias" in message
 
 
 def test_weights_of_another_shape_are_refused(

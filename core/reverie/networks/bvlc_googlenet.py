@@ -172,8 +172,9 @@ def _load(path: Path | None) -> nn.Module:
     keys = module.state_dict()
     state = {key: given[_plain(key)] for key in keys if _plain(key) in given}
     fit_weights(module, state, NETWORK.name, path)
-    with torch.no_grad():  # Caffe's pictures are blue, green, red
-        module[_FIRST].weight.copy_(module[_FIRST].weight.flip(1))
+    first = module.get_parameter(f"{_FIRST}.weight")
+    with torch.no_grad():
+        first.copy_(first.flip(1))  # Caffe's pictures are blue, green, red
     return module
 
 
