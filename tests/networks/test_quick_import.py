@@ -49,3 +49,20 @@ def test_a_release_that_asks_for_more_is_imported_as_ever() -> None:
     other = "from reverie.networks import quick_import; quick_import._QUESTION = 'another'"
     assert run(before=other, after="print('torchvision' in sys.modules)") == "False"
     assert run(before=other, after="import torchvision; print('fine')") == "fine"
+
+
+def test_a_thread_that_python_does_not_manage_counts_too() -> None:
+    thread = """
+import _thread, threading, time
+def wait():
+    time.sleep(60)
+_thread.start_new_thread(wait, ())
+time.sleep(0.1)
+assert threading.active_count() == 1
+"""
+    assert run(before=thread, after="print('torchvision' in sys.modules)") == "False"
+
+
+def test_nothing_that_stands_in_is_left() -> None:
+    after = "print([n for n in sys.modules if n.startswith('torch._dynamo')])"
+    assert run(after=after) == "[]"

@@ -117,7 +117,7 @@ def avg_pool2d_backward(
     around = image.new_empty((*image.shape[:-2], down.padded, right.padded)).to(
         memory_format=torch.channels_last if image.ndim == 4 else torch.preserve_format  # noqa: PLR2004
     )
-    spread = backward(share, around, kernel, step, (0, 0), False, True, 1)
+    spread: Tensor = backward(share, around, kernel, step, (0, 0), False, True, 1)
     return spread[..., down.pad : down.pad + down.length, right.pad : right.pad + right.length]
 
 

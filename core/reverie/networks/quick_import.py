@@ -23,13 +23,17 @@ _QUESTION = "is_compile_supported"
 def import_torchvision(*, alone: bool = False) -> None:
     """Import `torchvision.models`, which is then found at once by an ordinary import.
 
+    Where there are other threads, nothing is done: one of them could import the compiler meanwhile,
+    or ask whether it is there, and would meet what stands in for it.
+
     Args:
-        alone: the caller knows that no other thread imports anything meanwhile.
+        alone: the caller knows that no other thread imports PyTorch's compiler or torchvision
+            meanwhile. Only a process of ours can.
     """
-    # Another thread might be importing the compiler; and a program that has it, has it.
-    is_crowded = threading.active_count() > 1 and not alone
-    if is_crowded or {_COMPILER, "torchvision"} & sys.modules.keys():
-        return
+    # Frames are those of threads that Python does not manage, too.
+    others = max(threading.active_count(), len(sys._current_frames())) > 1  # noqa: SLF001
+    if (others and not alone) or {_COMPILER, "torchvision"} & sys.modules.keys():
+        return  # a program that has the compiler, has it
     try:
         with _without_compiler():
             import torchvision.models  # noqa: F401
