@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from reverie.engine.reference import Reference
 from reverie.engine.replay import replayed
+from reverie.objectives import ORIGINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,14 +29,15 @@ class Recorder:
         self.replays = 0
 
     def __call__(
-        self, step: Callable[[torch.Tensor], Results], image: torch.Tensor
+        self, step: Callable[[], Results], device: torch.device
     ) -> tuple[Callable[[], None], Results]:
-        self.sizes.append(tuple(image.shape[2:]))
-        results = step(image)
+        assert device.type == "cpu"
+        results = step()
+        self.sizes.append(tuple(results[1].shape[2:]))
 
         def replay() -> None:
             self.replays += 1
-            for place, result in zip(results, step(image), strict=True):
+            for place, result in zip(results, step(), strict=True):
                 place.copy_(result)
 
         return replay, results
@@ -75,7 +78,7 @@ def test_each_size_is_recorded_once() -> None:
 
 
 def test_a_step_that_cannot_be_recorded_runs_as_it_is() -> None:
-    def refuse(_step: object, _image: torch.Tensor) -> tuple[Callable[[], None], Results]:
+    def refuse(_step: object, _device: torch.device) -> tuple[Callable[[], None], Results]:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     gradient = replayed(step, refuse)
@@ -86,9 +89,11 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is() -> None:
 def test_a_recording_that_went_astray_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     """A number that Python reads while recording would stay for ever."""
 
-    def astray(step: object, image: torch.Tensor) -> tuple[Callable[[], None], Results]:
-        del step
-        return (lambda: None), (torch.zeros(2), torch.rand_like(image))
+    def astray(
+        step: Callable[[], Results], _device: torch.device
+    ) -> tuple[Callable[[], None], Results]:
+        generator = torch.Generator().manual_seed(0)
+        return (lambda: None), (torch.zeros(2), torch.rand(step()[1].shape, generator=generator))
 
     gradient = replayed(step, astray)
     for image in pictures(5, (20, 31)):
@@ -97,7 +102,7 @@ def test_a_recording_that_went_astray_is_not_used(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_lack_of_memory_is_not_hidden() -> None:
-    def full(_step: object, _image: torch.Tensor) -> tuple[Callable[[], None], Results]:
+    def full(_step: object, _device: torch.device) -> tuple[Callable[[], None], Results]:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     gradient = replayed(step, full)
@@ -106,6 +111,28 @@ def test_a_lack_of_memory_is_not_hidden() -> None:
     gradient(images[1], (0, 0))
     with pytest.raises(torch.cuda.OutOfMemoryError):
         gradient(images[2], (0, 0))
+
+
+def compared(image: torch.Tensor, reference: Reference) -> Results:
+    """How far the picture is from another one, weighed by what was found out about it."""
+    apart = image - reference.pictures[ORIGINAL]
+    weight = reference.found["weight"].view(-1, 1, 1, 1)
+    return (weight * apart**2).sum(dim=(1, 2, 3)) / 2, weight * apart
+
+
+def test_what_looks_at_other_pictures_is_recorded_too() -> None:
+    recorder = Recorder()
+    gradient = replayed(compared, recorder)
+    for number, image in enumerate(pictures(6, (20, 31))):
+        weight = torch.tensor([1.0, 2.0 + number])
+        reference = Reference({ORIGINAL: image.flip(3)}, {"weight": weight})
+        values, found = gradient(image, (3, -5), reference)
+        expected = compared(image, reference)  # rolled alike, they are as far apart
+        assert torch.allclose(values, expected[0], rtol=1e-5)
+        assert torch.equal(found, expected[1])
+    assert recorder.replays == 1 + 4
+    gradient(image, (0, 0), Reference({ORIGINAL: image[:1]}, {"weight": weight}))
+    assert len(recorder.sizes) == 1, "one original for all pictures is another step"
 
 
 @pytest.mark.gpu

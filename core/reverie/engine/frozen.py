@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from reverie.engine.jitter import roll, unroll
 from reverie.engine.kernels import Kernels, choose
-from reverie.engine.operations import Convolution, Gradients, Unfreezable, dense
+from reverie.engine.operations import Convolution, Gradients, Segment, Unfreezable, dense
 from reverie.engine.reference import activations_of
 from reverie.engine.strips import in_strips
 from reverie.engine.tracing import Traced, trace
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reverie.engine.reference import Reference
-    from reverie.networks.loading import PreparedNetwork
+    from reverie.networks.prepared import PreparedNetwork
     from reverie.networks.program import Program, Slot
     from reverie.objectives import Objective
 
@@ -99,6 +99,11 @@ class FrozenNetwork:
             for number, operation in enumerate(self.operations)
             for slot in operation.inputs
         }
+
+    @property
+    def lacks_bf16(self) -> bool:
+        """Some of it was computed in float32, because this device has no bf16 for it."""
+        return any(isinstance(each, Segment) and each.wide for each in self.operations)
 
     def gradient(
         self,

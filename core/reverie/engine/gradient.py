@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,8 @@ from torch.nn import functional
 from reverie.engine.canvas import bands
 from reverie.engine.jitter import roll, unroll
 from reverie.engine.reference import activations_of
+from reverie.networks.pooling import RightPools
+from reverie.networks.prepared import lacks_bf16
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reverie.engine.reference import Reference
-    from reverie.networks.loading import PreparedNetwork
+    from reverie.networks.prepared import PreparedNetwork
     from reverie.objectives import Objective
 
 SMOOTHING_GROWTH = 2.0
@@ -49,9 +52,18 @@ def image_gradient(
     beside = {}
     if reference is not None:
         beside = activations_of(reference, objective, shift, lambda x, by: network(roll(x, by)))
-    image = roll(image, shift).detach().requires_grad_()
-    value = objective.value({**network(image), **beside})
-    (gradient,) = torch.autograd.grad(value.sum(), image)
+    rolled = roll(image, shift).detach().requires_grad_()
+    # A program's pools are right by themselves, and so are PyTorch's on a CPU.
+    is_right = network.has_program or image.device.type == "cpu"
+    try:
+        with nullcontext() if is_right else RightPools():
+            value = objective.value({**network(rolled), **beside})
+            (gradient,) = torch.autograd.grad(value.sum(), rolled)
+    except (NotImplementedError, RuntimeError) as error:
+        if network.lacks_bf16 or not lacks_bf16(error):
+            raise
+        network.widen()
+        return image_gradient(network, objective, image, shift, reference)
     return value.detach(), unroll(gradient, shift)
 
 

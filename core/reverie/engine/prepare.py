@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
 
     from reverie.engine.reference import Reference
     from reverie.engine.regions import Looks
-    from reverie.networks.loading import LoadedNetwork, PreparedNetwork
+    from reverie.networks.loading import LoadedNetwork
+    from reverie.networks.prepared import PreparedNetwork
     from reverie.objectives import Correction, Objective
     from reverie.recipe import Recipe
     from reverie.types import Parameterization
+
+_log = logging.getLogger(__name__)
 
 GUIDE_SIDE = 384
 """px: the longest side at which a guide is looked at, if it is larger."""
@@ -209,7 +213,10 @@ def prepare(
     needs_guide = objective.needs_guide and guide is None
     if guide is not None and objective.guides:
         objective = objective.guided_by(_see(prepared, guide))
-    whole = _announced(_gradient(prepared, objective, back), on_tile)
+    whole = _gradient(prepared, objective, back)
+    if recipe.precision == "bf16":
+        whole = _telling(whole, prepared)
+    whole = _announced(whole, on_tile)
     if recipe.colour == "luminance":
         whole = seen_in_grey(whole)
     local = objective.is_local
@@ -272,6 +279,32 @@ def _announced(gradient: Gradient, on_tile: Callable[[], None] | None) -> Gradie
     return announced
 
 
+def _telling(gradient: Gradient, prepared: PreparedNetwork) -> Gradient:
+    """Say once what bf16 could not be had for, where it was asked for by name."""
+
+    def telling(
+        image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
+    ) -> tuple[Tensor, Tensor]:
+        result = gradient(image, shift, *reference)
+        program = prepared.program(tuple(image.shape))
+        parts = () if program is None else tuple(program.derived.values())
+        is_wide = prepared.lacks_bf16 or any(part.lacks_bf16 for part in parts)
+        if is_wide and not prepared.derived.get(_TOLD):
+            prepared.derived[_TOLD] = True
+            _log.warning(
+                "precision: %s cannot do all of network %r in bf16; the rest is computed in "
+                "float32.",
+                prepared.device,
+                prepared.record.name,
+            )
+        return result
+
+    return telling
+
+
+_TOLD = "told of float32"
+
+
 def _see(prepared: PreparedNetwork, guide: Tensor) -> Mapping[str, Tensor]:
     """What a network sees in a guide, made small enough that matching does not take for ever."""
     height, width = guide.shape[2:]
@@ -311,7 +344,7 @@ def _cells(
 
 
 def _gradient(prepared: PreparedNetwork, objective: Objective, back: torch.dtype) -> Gradient:
-    """Choose how: tape-free on the CPU and in mixed precision, recorded on NVIDIA's, else as is."""
+    """Choose how: tape-free on the CPU and in mixed precision; on NVIDIA's GPUs recorded."""
 
     def with_autograd(
         image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
@@ -319,7 +352,7 @@ def _gradient(prepared: PreparedNetwork, objective: Objective, back: torch.dtype
         return image_gradient(prepared, objective, image, shift, *reference)
 
     def without_tape(
-        image: Tensor, shift: tuple[int, int], *reference: Reference
+        image: Tensor, shift: tuple[int, int] = (0, 0), *reference: Reference
     ) -> tuple[Tensor, Tensor]:
         if (frozen := freeze(prepared, back, tuple(image.shape))) is not None:
             try:
@@ -328,16 +361,16 @@ def _gradient(prepared: PreparedNetwork, objective: Objective, back: torch.dtype
                 forbid(prepared, reason)
         return with_autograd(image, shift, *reference)
 
-    if _has_no_tape(prepared, back):
-        return without_tape
-    # A recording reads one picture from one place: what looks at others runs as it is.
-    if prepared.device.type != "cuda" or objective.needs_references:
-        return with_autograd
+    gradient = without_tape if _has_no_tape(prepared, back) else with_autograd
+    if prepared.device.type != "cuda":
+        return gradient
     if not objective.text:  # nothing tells it from another
-        return replayed(with_autograd)
-    key = ("replayed", objective.text)
+        return replayed(lambda image, *reference: gradient(image, (0, 0), *reference))
+    key = ("replayed", objective.text, back)
     if key not in prepared.derived:
-        prepared.derived[key] = replayed(with_autograd)
+        prepared.derived[key] = replayed(
+            lambda image, *reference: gradient(image, (0, 0), *reference)
+        )
     recorded: Gradient = prepared.derived[key]
     return recorded
 

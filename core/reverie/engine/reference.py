@@ -20,7 +20,7 @@ from reverie.objectives import INPUT, ORIGINAL, TARGET
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reverie.networks.loading import PreparedNetwork
+    from reverie.networks.prepared import PreparedNetwork
     from reverie.objectives import Look, Objective
 
 
