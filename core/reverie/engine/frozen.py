@@ -3,7 +3,7 @@
 Autograd keeps every activation and treats the weights as if they could change. Here the weights are
 constants: BatchNorm and the input's normalisation are folded into them, a stride-2 stem reads the
 picture folded 2 x 2, and between forward and backward only masks and winners stay (operations.py).
-What is unknown is left to autograd, so any network that torch.fx can trace runs, with the same
+What is unknown is left to autograd, so any network that can be recorded runs, with the same
 gradients.
 """
 

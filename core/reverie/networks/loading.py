@@ -127,7 +127,7 @@ def _load(name: str, path: Path | None, _changed: int) -> LoadedNetwork:
             )
             raise WeightsError(fault) from error
         for part in module.modules():  # an in-place ReLU would change what a layer before it gave
-            if hasattr(part, "inplace"):
+            if hasattr(part, "inplace") and not isinstance(part, torch.jit.ScriptModule):
                 setattr(part, "inplace", False)  # noqa: B010 - nn.Module types attributes as tensors
         return LoadedNetwork(record, module)
 
