@@ -173,6 +173,7 @@ def test_the_directories_of_a_deep_tiff_are_where_tifffile_looks(tmp_path: Path)
         assert tags["GPSTag"].value["GPSLatitudeRef"] == "N"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, to the program
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize(
     "exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0garbage", b"Exif\0\0", camera()[:60]]

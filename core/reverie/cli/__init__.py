@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -59,6 +60,8 @@ def _listen(*, verbose: bool) -> None:
     from reverie.cli.speech import SpokenLog, speak_any_name
 
     speak_any_name()
+    if not sys.warnoptions:  # Pillow's are for programmers; the pictures' faults are said as ours
+        warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.basicConfig(format="reverie: %(message)s", handlers=[SpokenLog()])
     logging.getLogger("reverie").setLevel(logging.DEBUG if verbose else logging.WARNING)
 

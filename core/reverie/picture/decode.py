@@ -43,10 +43,12 @@ BROKEN = (
     SyntaxError,
     TypeError,
     ValueError,
+    Warning,
     struct.error,
     zlib.error,
 )
-"""All that Pillow, tifffile and imagecodecs raise on damaged files."""
+"""All that Pillow, tifffile and imagecodecs raise on damaged files; `Warning` only in programs in
+which warnings are errors."""
 
 
 @dataclass

@@ -7,8 +7,6 @@ back. Nothing here knows torch, and no setting of Pillow's is changed for the pr
 from __future__ import annotations
 
 import struct
-import threading
-import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
 
 # More frames of these are nothing a user put there: a phone's gain map, an editor's layers.
 _ONE_PICTURE = frozenset({"MPO", "PSD"})
-
-_quiet = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,13 +127,12 @@ def read_record(path: Path) -> str | None:
 def _reading(path: Path) -> Iterator[BinaryIO]:
     """Open a file; every fault, and every `ImageError` without a subject, becomes a sentence.
 
-    The decoders' warnings speak to programmers, so they are silenced; the filters are one list
-    for the whole process, hence the lock: two threads would restore each other's.
+    What the decoders warn of goes where the program wants warnings to go: that is one setting of
+    the whole process, and the command line's own has it silent.
     """
     try:
         _refuse_no_file(path)
-        with _quiet, warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")
+        with path.open("rb") as file:
             yield file
     except ImageError as error:
         raise ImageError(f"{path} {error}") from error.__cause__
