@@ -13,13 +13,14 @@ import reverie
 from reverie import Recipe, WeightsError, dream
 from reverie.networks.bvlc_googlenet import NETWORK, BvlcGoogLeNet
 from reverie.networks.loading import load_network
+from reverie.networks.weights import WeightsSource, fetch_weights
 from reverie.testing import check_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tests.networks.conftest import Caffe
+    from tests.networks.conftest import Caffe, Shop
 
 SAMPLES = next(iter(reverie.__path__)) + "/samples"
 CPU = torch.device("cpu")
@@ -239,6 +240,21 @@ def test_it_is_downloaded_from_caffes_model_zoo() -> None:
     assert source.url == "http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel"
     assert source.sha1 == "405fc5acd08a3bb12de8ee5e23a96bec22f08204"
     assert source.file_name == "bvlc_googlenet-405fc5ac.caffemodel"
+
+
+def test_what_is_downloaded_is_read(
+    small: dict[str, torch.Tensor],
+    caffe: type[Caffe],
+    shop: Shop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REVERIE_WEIGHTS", str(tmp_path))
+    shop.content = caffe.net(small, name="GoogleNet", old=True)
+    path = fetch_weights(WeightsSource(f"{shop.address}/net.caffemodel", sha1=shop.sha1))
+    assert path.suffix == ".caffemodel"
+    weight = NETWORK.load(path).get_parameter("loss3/classifier.weight")
+    assert torch.equal(weight, small["loss3/classifier.weight"])
 
 
 def test_without_its_weights_it_says_how_to_get_them() -> None:

