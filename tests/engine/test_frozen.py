@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from statistics import mean, median
@@ -19,17 +20,19 @@ from reverie.engine import frozen as frozen_module
 from reverie.engine import strips
 from reverie.engine.frozen import freeze
 from reverie.engine.gradient import image_gradient
+from reverie.engine.kernels import choose
 from reverie.engine.kernels.plain import PlainKernels
 from reverie.engine.operations import Add, Convolution, Segment, Silu
+from reverie.engine.prepare import prepare
 from reverie.grammar import parse_objective
 from reverie.networks import zoo
-from reverie.networks.loading import LoadedNetwork, load_network
+from reverie.networks.loading import LoadedNetwork, load_network, release
 from reverie.networks.pooling import EnergyPool2d
 from reverie.objectives import Objective, channel, layer, total_variation
 from reverie.plugins import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 CPU = torch.device("cpu")
 FAMILIES = {
@@ -50,7 +53,7 @@ FAMILIES = {
     "swin_t": "features.3",
     "vgg11_bn": "features.14",
 }
-"""One of each family of torchvision's that are no transformers of one size, and a layer in its middle."""
+"""One of each family of torchvision's that takes any size, and a layer in its middle."""
 
 
 def smooth_noise(height: int, width: int, count: int = 1) -> torch.Tensor:
@@ -438,3 +441,156 @@ def test_a_channel_behind_the_layer_asked_for_is_not_run() -> None:
     assert frozen is not None
     convolutions = [o for o in frozen.operations if isinstance(o, Convolution)]
     assert len(convolutions) == 13, "up to this layer's, and nothing of the deeper ones"
+
+
+class Same(nn.Conv2d):
+    """Pads unevenly, as TensorFlow does where the stride is 2 and the side even."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, 2, groups=groups)
+        self.pads = ((kernel - 2) // 2, (kernel - 1) // 2) * 2
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return super().forward(functional.pad(image, self.pads))
+
+
+@pytest.mark.parametrize("size", [(64, 72), (65, 67)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_uneven_padding_is_the_convolutions_own(kernel: int, size: tuple[int, int]) -> None:
+    module = nn.Sequential(
+        *(Same(3, 8, kernel), nn.ReLU6(), Same(8, 8, kernel, groups=8), nn.SiLU()),
+        nn.Conv2d(8, 4, 1),
+    )
+    assert same_gradient(module, "4", size) < 1e-5
+    assert same_gradient(module, "0", size) < 1e-5
+    assert kinds_of(module, "4") == Counter({Convolution: 3, Silu: 1})
+
+
+def kinds_of(module: nn.Module, name: str) -> Counter[type]:
+    frozen = freeze(loaded(module).prepare([name], CPU, torch.float32), torch.float32)
+    assert frozen is not None
+    return Counter(type(operation) for operation in frozen.operations)
+
+
+class Loud(nn.Module):
+    """Multiplies, so that what is cut off at 6 is."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image * 8
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        nn.ReLU6(),
+        nn.Hardtanh(0, 6),
+        nn.Hardtanh(0, 2.5),
+        nn.ReLU6(inplace=True),
+        nn.ReLU(),
+    ],
+)
+def test_a_relu_with_a_limit_sends_nothing_back_from_above_it(cut: nn.Module) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), Loud(), cut, nn.MaxPool2d(2), nn.Conv2d(8, 4, 3))
+    assert same_gradient(module, "4", (40, 43)) < 1e-5
+    module = nn.Sequential(Loud(), nn.Conv2d(3, 8, 3), cut, nn.Conv2d(8, 4, 3))
+    assert same_gradient(module, "3", (40, 43)) < 1e-5
+    assert same_gradient(module, "2", (40, 43)) < 1e-5
+    assert kinds_of(module, "3")[Convolution] == 2
+
+
+@pytest.mark.parametrize("limit", [6.0, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_masks_have_the_limit_in_every_kernel(dtype: torch.dtype, limit: float) -> None:
+    values = smooth_noise(36, 42).repeat(1, 13, 1, 1)[:, :37].mul(14).sub(4).to(dtype)
+    values[0, :3, 0, 0] = torch.tensor([limit, 0.0, -0.0])
+    values = values.contiguous(memory_format=torch.channels_last)
+    expected = values.clamp(0, limit), torch.where((values > 0) & (values < limit), values, 0)
+    for kernels in (PlainKernels(), choose(CPU)):
+        cut, mask = kernels.relu_positive(values.clone(), limit)
+        assert torch.equal(cut, expected[0])
+        assert torch.equal(kernels.masked(values.clone(), mask), expected[1])
+        mask = kernels.positive(values, limit)
+        assert torch.equal(kernels.masked(values.clone(), mask), expected[1])
+
+
+@pytest.mark.parametrize("size", [5, 4])
+def test_local_response_normalisation_is_an_operation(size: int) -> None:
+    norm = nn.LocalResponseNorm(size, alpha=0.3, beta=0.6, k=1.5)
+    module = nn.Sequential(nn.Conv2d(3, 9, 3), nn.ReLU(), Loud(), norm, nn.Conv2d(9, 4, 1))
+    assert same_gradient(module, "4", (31, 40)) < 1e-5
+    network, image = loaded(module), smooth_noise(48, 54)
+    exact = by_autograd(network, layer("4"), image, torch.float32)
+    for precision in ("mixed", "bf16"):
+        assert cosine(by_engine(network, layer("4"), image, precision)[1], exact) > 0.99
+
+
+class WithoutBf16(nn.Module):
+    """Pools over neighbouring channels, for which CPUs have no bf16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3)
+        self.last = nn.Conv2d(8, 4, 3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        image = functional.relu(self.first(image))
+        image = functional.avg_pool3d(image[:, None], (3, 1, 1), 1, (1, 0, 0))[:, 0]
+        last: torch.Tensor = self.last(torch.sin(image))
+        return last
+
+
+@pytest.mark.parametrize("engine", ["frozen", "autograd"])
+def test_what_has_no_bf16_is_computed_in_float32(engine: str) -> None:
+    network, image = loaded(WithoutBf16()), smooth_noise(48, 54)
+    exact = by_autograd(network, layer("last"), image, torch.float32)
+    for _ in range(2):  # found out, and known
+        if engine == "frozen":
+            found = by_engine(network, layer("last"), image, "bf16")[1]
+        else:
+            found = by_autograd(network, layer("last"), image, torch.bfloat16)
+        assert cosine(found, exact) > 0.99
+
+
+def test_asked_for_bf16_by_name_what_is_not_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    module = WithoutBf16()
+    record = Network(name="mine", summary="", load=lambda _: module)
+    network = loaded(module)
+    object.__setattr__(network, "record", record)
+    for precision, count in (("mixed", 0), ("bf16", 1)):
+        with patched_network(network), own_grad_mode():
+            climb = prepare(Recipe(network="mine", objective="last", precision=precision), CPU)
+            for _ in range(2):
+                climb.gradient(smooth_noise(48, 54), (0, 0))
+        assert len([r for r in caplog.records if "in bf16" in r.getMessage()]) == count
+
+
+@contextmanager
+def patched_network(network: LoadedNetwork) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reverie.engine.prepare.load_network", lambda _name: network)
+        yield
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in FAMILIES if name not in {"squeezenet1_1", "swin_t", "convnext_tiny"}]
+)
+def test_a_class_is_climbed_through_a_linear_head(name: str) -> None:
+    network = random_network(name)
+    objective = parse_objective("logit(7)", registry().objectives()).fit(network)
+    image = smooth_noise(128, 150) if name != "inception_v3" else smooth_noise(192, 204)
+    value, found = by_engine(network, objective, image, "float32")
+    exact = by_autograd(network, objective, image, torch.float32)
+    assert network.head.kind == "Linear"
+    assert torch.isfinite(value).all()
+    assert cosine(found, exact) > 0.999
+
+
+def test_gpus_get_float32_in_the_usual_order_and_bf16_in_channels_last() -> None:
+    """`meta` has no CUDA; what decides is the kind of device."""
+    prepared = load_network("embedded").prepare(["rings"], CPU, torch.float32)
+    assert prepared._order is torch.channels_last
+    prepared.device = torch.device("cuda")
+    assert prepared._order is torch.contiguous_format
+    prepared.dtype = torch.bfloat16
+    assert prepared._order is torch.channels_last
+    release()

@@ -29,11 +29,11 @@ _ALIVE = 1.75
 """How many maps of the widest layer's size there are at once, in each of the two precisions."""
 _LEAN = {
     *("Conv2d", "ReLU", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "Identity", "Dropout"),
-    "Dropout2d",
+    *("Dropout2d", "ReLU6", "Hardtanh", "ZeroPad2d"),
 }
 """Of these the engine keeps no values for the way back: nothing, bits, or winners."""
-_ENERGY = 5
-"""A pool of energy keeps what came out, and what went in, four times as much."""
+_TIMES = {"EnergyPool2d": 5, "LocalResponseNorm": 2}
+"""These keep what came out, and what went in: for a pool of energy four times as much."""
 _SUM = 4
 """Bytes of a value in float32, the precision of the objective and of the picture."""
 _UNKNOWN = 64
@@ -69,4 +69,4 @@ def _kept(layer: Layer) -> float:
     """How many of them wait for the way back, at most."""
     if layer.kind in _LEAN:
         return 0.0
-    return _values(layer) * (_ENERGY if layer.kind == "EnergyPool2d" else 1)
+    return _values(layer) * _TIMES.get(layer.kind, 1)

@@ -74,7 +74,17 @@ class PreparedNetwork:
         """The network itself, on `device` in `dtype`; for what no program can do."""
         module = self._share()
         module.to(device=self.device, dtype=self._computed)
-        return module.to(memory_format=torch.channels_last)
+        return module.to(memory_format=self._order)
+
+    @property
+    def _order(self) -> torch.memory_format:
+        """The order of memory in which convolutions are fastest.
+
+        On NVIDIA's GPUs that is the usual one in float32: GoogLeNet to inception4c at 512 px took
+        2.88 ms in it and 3.79 ms in channels_last (H200, deterministic algorithms, one CUDA graph).
+        """
+        is_usual = self.device.type == "cuda" and self._computed is torch.float32
+        return torch.contiguous_format if is_usual else torch.channels_last
 
     @property
     def _computed(self) -> torch.dtype:
@@ -98,7 +108,7 @@ class PreparedNetwork:
         with self._lock:
             if key not in self._programs:
                 found = self._proven.at(shape)
-                moved = found and found.to(self.device, self._computed, self._moved)
+                moved = found and found.to(self.device, self._computed, self._order, self._moved)
                 self._programs[key] = moved
                 while len(self._programs) > _PROGRAMS:
                     self._programs.popitem(last=False)
@@ -142,7 +152,7 @@ class PreparedNetwork:
         if not self.paths:
             return {}
         program = self.program(tuple(windows.shape))
-        windows = windows.to(self._computed, memory_format=torch.channels_last)
+        windows = windows.to(self._computed, memory_format=self._order)
         if program is not None:
             return program(windows)
         with self._lock:

@@ -107,13 +107,18 @@ class Program:
         return found
 
     def to(
-        self, device: torch.device, dtype: torch.dtype, moved: dict[int, tuple[Tensor, Tensor]]
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        order: torch.memory_format,
+        moved: dict[int, tuple[Tensor, Tensor]],
     ) -> Program:
         """Bring all constants to a device, and the floating ones to a precision.
 
         Args:
             device: where.
             dtype: of float32 constants; others stay as they are.
+            order: of constants that are maps or weights of convolutions.
             moved: what has been moved before, so that programs share their weights.
         """
 
@@ -122,8 +127,8 @@ class Program:
                 return value
             if id(value) not in moved:
                 kind = dtype if value.dtype is torch.float32 else value.dtype
-                order = torch.channels_last if value.ndim == 4 else torch.preserve_format  # noqa: PLR2004
-                moved[id(value)] = (value, value.to(device, kind, memory_format=order))
+                kept = order if value.ndim == len("NCHW") else torch.preserve_format
+                moved[id(value)] = (value, value.to(device, kind, memory_format=kept))
             return moved[id(value)][1]
 
         calls = (
