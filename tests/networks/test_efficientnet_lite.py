@@ -208,11 +208,12 @@ def test_with_the_package_nothing_is_downloaded() -> None:
 
 
 def test_pip_is_asked_for_the_versions_that_are_read() -> None:
+    """Or newer ones: the checksum tells whether their weights are the same."""
     asked = (ROOT / "pyproject.toml").read_text("utf-8")
-    for variant in VARIANTS.values():
-        assert f'"{variant.package.requirement}"' in asked
+    wanted = [each.package.requirement.replace("==", ">=") for each in VARIANTS.values()]
+    assert all(f'"{requirement}"' in asked for requirement in wanted)
     clone = (ROOT / "requirements.txt").read_text("utf-8")
-    assert VARIANTS[LITE0].package.requirement in clone.split()
+    assert VARIANTS[LITE0].package.requirement.replace("==", ">=") in clone.split()
 
 
 @pytest.fixture
