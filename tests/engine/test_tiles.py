@@ -83,7 +83,9 @@ def own_number(image: torch.Tensor, _shift: tuple[int, int]) -> tuple[torch.Tens
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_every_pixel_comes_back_to_its_place(shift: tuple[int, int]) -> None:
     picture = torch.arange(3.0 * 331 * 517).view(1, 3, 331, 517)
-    _, found = tiled(own_number, halo=20, stride=8, most=200**2, cells=lambda _: 1)(picture, shift)
+    _, found = tiled(own_number, halo=20, stride=8, most=200**2, cells=lambda _length, _axis: 1)(
+        picture, shift
+    )
     assert torch.equal(found, picture)
 
 
@@ -93,7 +95,7 @@ def test_the_seams_move_with_the_jitter() -> None:
         marked[:, :, 0, 0] = 1
         return image.mean(dim=(1, 2, 3)), marked
 
-    climb = tiled(corner, halo=0, stride=8, most=128**2, cells=lambda _: 1)
+    climb = tiled(corner, halo=0, stride=8, most=128**2, cells=lambda _length, _axis: 1)
     picture = torch.zeros(1, 3, 256, 256)
     _, still = climb(picture, (0, 0))
     _, moved = climb(picture, (5, -3))
@@ -179,7 +181,7 @@ def test_where_memory_runs_out_tiles_are_halved_and_the_dream_goes_on(
 ) -> None:
     picture = torch.arange(3.0 * 600 * 700).view(1, 3, 600, 700)
     within, asked = limited(own_number, 90_000, lack)
-    climb = tiled(within, halo=20, stride=8, cells=lambda _: 1)
+    climb = tiled(within, halo=20, stride=8, cells=lambda _length, _axis: 1)
     assert torch.equal(climb(picture, (9, 9))[1], picture)
     tries = len(asked)
     assert sum(each > 90_000 for each in asked) == len(caplog.messages) >= 2

@@ -88,7 +88,7 @@ class FrozenNetwork:
 
     def __init__(self, network: PreparedNetwork, program: Program, back: torch.dtype) -> None:
         self._network = weakref.proxy(network)  # which keeps this: a circle would outlive release()
-        self._traced = trace(program, back)
+        self._traced = trace(program, network.dtype, back)
         self._back = back
         self._kernels: Kernels = choose(network.device)
         self._entry = _Entry(network, self._traced, back)

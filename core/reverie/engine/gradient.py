@@ -13,7 +13,7 @@ from reverie.engine.canvas import bands
 from reverie.engine.jitter import roll, unroll
 from reverie.engine.reference import activations_of
 from reverie.networks.pooling import RightPools
-from reverie.networks.prepared import lacks_bf16
+from reverie.networks.program import lacks_bf16
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ def image_gradient(
             value = objective.value({**network(rolled), **beside})
             (gradient,) = torch.autograd.grad(value.sum(), rolled)
     except (NotImplementedError, RuntimeError) as error:
-        if network.lacks_bf16 or not lacks_bf16(error):
+        if network.dtype is not torch.bfloat16 or not lacks_bf16(error):
             raise
         network.widen()
         return image_gradient(network, objective, image, shift, reference)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reverie.networks.prepared import lacks_bf16
+from reverie.networks.program import lacks_bf16
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from reverie.engine.kernels import Kernels, Mask, Window
     from reverie.networks.program import Call, Slot
@@ -527,12 +527,13 @@ class Segment(Operation):
     One that a device cannot do in bf16 is computed in float32, from when that is found out.
     """
 
-    def __init__(self, calls: Sequence[Call], wanted: Collection[Slot]) -> None:
+    def __init__(self, calls: Sequence[Call], wanted: Collection[Slot], dtype: torch.dtype) -> None:
         """Take over some calls.
 
         Args:
             calls: in the order in which they run.
             wanted: the values that are read afterwards.
+            dtype: of what others read.
         """
         made = [slot for call in calls for slot in call.outputs]
         read = dict.fromkeys(slot for call in calls for slot in call.inputs)
@@ -541,6 +542,7 @@ class Segment(Operation):
             [slot for slot in made if slot in wanted],
         )
         self._calls = tuple(calls)
+        self._dtype = dtype
         self.wide: set[Call] = set()
 
     def forward(self, values: dict[Slot, Any], kernels: Kernels) -> tuple[list[Any], list[Any]]:
@@ -549,25 +551,16 @@ class Segment(Operation):
         given = [_watched(values[slot]) for slot in self.inputs]
         results = self._results(given)
         for slot, result in zip(self.outputs, results, strict=True):
-            values[slot] = result.detach()
+            value = result.detach()
+            values[slot] = value.to(self._dtype) if value.is_floating_point() else value
         return given, results
 
     def _results(self, given: Sequence[Tensor]) -> list[Tensor]:
         found = dict(zip(self.inputs, given, strict=True))
         with torch.enable_grad():
             for call in self._calls:
-                found.update(zip(call.outputs, self._run(call, found), strict=True))
+                found.update(zip(call.outputs, call.run(found, self.wide), strict=True))
         return [found[slot] for slot in self.outputs]
-
-    def _run(self, call: Call, found: Mapping[Slot, Tensor]) -> list[Tensor]:
-        if call not in self.wide:
-            try:
-                return call.run(found)
-            except (NotImplementedError, RuntimeError) as error:
-                if not lacks_bf16(error):
-                    raise
-                self.wide.add(call)
-        return call.run(found, wider=True)
 
     def backward(
         self, gradients: Gradients, kept: tuple[list[Any], list[Any]], kernels: Kernels

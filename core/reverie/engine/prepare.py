@@ -321,8 +321,10 @@ def _has_no_tape(prepared: PreparedNetwork, back: torch.dtype) -> bool:
 
 def _cells(
     network: LoadedNetwork, prepared: PreparedNetwork, objective: Objective
-) -> Callable[[int], int] | None:
-    """Say how to count the outputs in a row that the coarsest layer has for a length in px.
+) -> Callable[[int, int], int] | None:
+    """Say how to count the outputs that the coarsest layer has for a length in px along an axis.
+
+    Axis 0 goes down, axis 1 right.
 
     None where that is the picture, or a layer without positions. Counted on a narrow strip, because
     padding, rounding and what a network does by itself make it more than a division.
@@ -334,11 +336,12 @@ def _cells(
     narrow = network.smallest_side(objective.layers)
 
     @cache
-    def cells(length: int) -> int:
-        shape = (1, 3, max(length, narrow), narrow)
+    def cells(length: int, axis: int) -> int:
+        long = max(length, narrow)
+        shape = (1, 3, long, narrow) if axis == 0 else (1, 3, narrow, long)
         strip = torch.zeros(shape, device=prepared.device, dtype=torch.float32)
         with torch.no_grad():
-            return prepared(strip)[coarsest].shape[2]
+            return prepared(strip)[coarsest].shape[2 + axis]
 
     return cells
 

@@ -42,7 +42,7 @@ def tiled(
     stride: int,
     *,
     most: int = LARGE,
-    cells: Callable[[int], int] | None = None,
+    cells: Callable[[int, int], int] | None = None,
     is_frugal: bool = False,
     sees_batch: bool = False,
     wraps: Wraps = FRAME,
@@ -58,8 +58,8 @@ def tiled(
             the objective cannot be cut up.
         stride: px between the outputs of the deepest layer; tiles start at its multiples.
         most: px that are seen at once, a tile's halo included; never less than `least` says.
-        cells: how many outputs in a row a length in px gives: a tile weighs as many means as it
-            has cells. None: its area.
+        cells: how many outputs a length in px gives along an axis, 0 down and 1 right: a tile weighs
+            as many means as it has cells. None: its area.
         is_frugal: give the system back after each tile what is free, which takes time.
         sees_batch: all pictures are seen at once, because they look at each other; then none is
             cut up.
@@ -75,7 +75,7 @@ def tiled(
         _rounded_up(halo, stride),
         stride,
         most,
-        cells or (lambda px: px),
+        cells or (lambda px, _axis: px),
         is_frugal=is_frugal,
         wraps=wraps,
     )
@@ -139,7 +139,7 @@ class _Tiles:
         halo: int,
         stride: int,
         most: int,
-        cells: Callable[[int], int],
+        cells: Callable[[int, int], int],
         *,
         is_frugal: bool,
         wraps: Wraps = FRAME,
@@ -171,7 +171,7 @@ class _Tiles:
         if len(plan.rows) == len(plan.columns) == 1 and self._wraps == FRAME:
             return self._gradient(image, shift, *reference)
         height, width = image.shape[2:]
-        cells = self._cells(height) * self._cells(width)
+        cells = self._cells(height, 0) * self._cells(width, 1)
         values = torch.zeros(1, device=image.device, dtype=torch.float32)
         result = empty(image.shape, like=image)
         for row in plan.rows:
@@ -181,7 +181,8 @@ class _Tiles:
                 hand_back(image, *(one for every in reference for one in every.pictures.values()))
                 value, piece = self._gradient(window, (0, 0), *beside)
                 # The mean over a tile weighs its cells more than the mean over the picture does.
-                piece *= self._cells(window.shape[2]) * self._cells(window.shape[3]) / cells
+                seen = self._cells(window.shape[2], 0) * self._cells(window.shape[3], 1)
+                piece *= seen / cells
                 _lay_in(result, piece, row, column, shift)
                 values += value * (row.length * column.length / (height * width))
                 hand_back(result)

@@ -48,22 +48,24 @@ class Traced:
     """Where the layers asked for are, by path; the picture is `PICTURE`."""
 
 
-def trace(program: Program, back: torch.dtype) -> Traced:
+def trace(program: Program, dtype: torch.dtype, back: torch.dtype) -> Traced:
     """Find the operations that lead from a picture to some layers.
 
     Args:
         program: on its device and in the precision of the forward.
+        dtype: the precision of the forward.
         back: the precision of the backward.
     """
     wanted = set(program.layers.values())
     operations: list[Operation] = []
     row: list[Call] = []
     later = _read_later(program)
+    read = wanted.union(program.users())
 
     def end_row() -> None:
         if row:
             last = program.calls.index(row[-1])
-            operations.append(Segment(row.copy(), wanted | later[last]))
+            operations.append(Segment(row.copy(), wanted | later[last], dtype))
             row.clear()
 
     joint = {**_pools_of_energy(program), **_padded_convolutions(program, back)}
@@ -72,6 +74,8 @@ def trace(program: Program, back: torch.dtype) -> Traced:
         if call in parts and call not in joint:
             continue
         operation = joint[call][1] if call in joint else _operation_of(call, back)
+        if read.intersection(call.outputs[1:]):  # a pool's indices, for one
+            operation = None
         if operation is None:
             row.append(call)
             continue

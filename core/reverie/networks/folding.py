@@ -40,8 +40,8 @@ def scaled(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 def instance_norm(
     image: Tensor,
-    mean: Tensor | None = None,
-    variance: Tensor | None = None,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     use_input_stats: bool = True,
@@ -58,7 +58,9 @@ def instance_norm(
         spread, centre = torch.var_mean(image, dim=places, correction=0, keepdim=True)
     else:
         shape = (1, -1, *[1] * (image.ndim - 2))
-        spread, centre = (each.view(shape) for each in (variance, mean) if each is not None)
+        spread, centre = (
+            each.view(shape) for each in (running_var, running_mean) if each is not None
+        )
     image = (image - centre) * torch.rsqrt(spread + eps)
     if weight is None and bias is None:
         return image

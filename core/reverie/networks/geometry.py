@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -30,23 +30,51 @@ _EVERYWHERE = {
 _MAP = len("NCHW")
 
 
-def geometry(program: Program) -> dict[Slot, tuple[float, float]]:
-    """Return for each value its receptive field and the distance between its outputs, in px.
+class Geometry(NamedTuple):
+    """Where a value of a program looks, in px of the picture."""
 
-    The field is the side of what one output sees; infinite where that is the whole picture or
-    unknown. Source of the recursion: Araujo, Norris, Sim 2019, "Computing Receptive Fields of
-    Convolutional Neural Networks".
+    field: float
+    """Side of what one output sees; infinite where that is the whole picture or unknown."""
+    stride: float
+    """Between neighbouring outputs; below 1 where there are more of them than px."""
+    grid: float
+    """Parts of a picture that begin at multiples of it are seen as the whole picture is."""
+
+
+def geometry(program: Program) -> dict[Slot, Geometry]:
+    """Return where each value of a program looks.
+
+    Source of the recursion: Araujo, Norris, Sim 2019, "Computing Receptive Fields of Convolutional
+    Neural Networks".
     """
-    found: dict[Slot, tuple[float, float]] = {PICTURE: (1.0, 1.0)}
+    found: dict[Slot, Geometry] = {PICTURE: Geometry(1.0, 1.0, 1.0)}
     shapes: dict[Slot, Sequence[int]] = {}
     for call in program.calls:
         before = [found[slot] for slot in call.inputs]
-        field, jump = (max(each) for each in zip(*before, strict=True))
-        size, stride = _kernel(call, shapes.get(call.inputs[0], ()))
+        field, jump, grid = (max(each) for each in zip(*before, strict=True))
+        seen = shapes.get(call.inputs[0], ())
+        size, stride = _kernel(call, seen)
+        jump_after = jump * stride
+        here = max(grid, jump_after, jump * _window(call, seen))
         for slot, shape in zip(call.outputs, call.shapes, strict=True):
-            found[slot] = (field + (size - 1) * jump, jump * stride)
+            found[slot] = Geometry(field + (size - 1) * jump, jump_after, here)
             shapes[slot] = shape
     return found
+
+
+def _window(call: Call, before: Sequence[int]) -> int:
+    """Return the side of the windows into which a call cuts a map, as attention does; else 1."""
+    if not isinstance(call.function, Reshape) or len(before) != _MAP:
+        return 1
+    rest, largest = list(call.shapes[0]), 1
+    for side in before:
+        parts = [rest.pop(0)] if rest else [side]
+        while math.prod(parts) < side and rest:
+            parts.append(rest.pop(0))
+        if math.prod(parts) != side:
+            return 1
+        largest = max(largest, math.prod(parts[1:]))
+    return largest
 
 
 def _kernel(call: Call, before: Sequence[int]) -> tuple[float, float]:

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from reverie.errors import NetworkError
-from reverie.networks.geometry import geometry
-from reverie.networks.recording import Unrecordable, record
+from reverie.networks.geometry import Geometry, geometry
+from reverie.networks.recording import Unrecordable, record, watchable
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ class Layer:
     """Side in px of what one output sees; None where it is the whole picture or unknown."""
     order: int
     """When it runs: layers with a larger number run later."""
+    grid: int = 1
+    """px; parts of a picture that begin at multiples of it are seen as the whole picture is."""
 
 
 def find_layers(module: nn.Module, window: int | None = None) -> dict[str, Layer]:
@@ -56,6 +58,11 @@ def find_layers(module: nn.Module, window: int | None = None) -> dict[str, Layer
     Raises:
         NetworkError: it cannot take a picture.
     """
+    if not watchable(module):
+        raise NetworkError(
+            f"this network, {type(module).__name__}, has no modules that can be looked into; "
+            "give it as Python code and load its weights into that, not as a TorchScript program."
+        )
     if window is not None:
         return _seen(module, ((window, window),))
     try:
@@ -69,7 +76,7 @@ def find_layers(module: nn.Module, window: int | None = None) -> dict[str, Layer
 
 def _seen(module: nn.Module, probes: tuple[tuple[int, int], ...]) -> dict[str, Layer]:
     """List the layers that pictures of these sides reach."""
-    traced: dict[str, tuple[float, float]] = {}
+    traced: dict[str, Geometry] = {}
     try:
         first, traced = _recorded(module, *probes[0])
     except Unrecordable as reason:
@@ -80,7 +87,7 @@ def _seen(module: nn.Module, probes: tuple[tuple[int, int], ...]) -> dict[str, L
     for order, (name, shape) in enumerate(first.items()):
         axis = _channel_axis(shape, last.get(name, ()))
         if axis is not None:
-            field, stride = traced.get(name, (math.inf, 0.0))
+            field, stride, grid = traced.get(name, (math.inf, 0.0, 1))
             layers[name] = Layer(
                 name=name,
                 kind=type(module.get_submodule(name)).__name__,
@@ -89,14 +96,15 @@ def _seen(module: nn.Module, probes: tuple[tuple[int, int], ...]) -> dict[str, L
                 stride=_stride(shape, axis, probes[0], stride),
                 receptive_field=int(field) if math.isfinite(field) else None,
                 order=order,
+                grid=math.ceil(grid),
             )
     return layers
 
 
 def _recorded(
     module: nn.Module, height: int, width: int
-) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[float, float]]]:
-    """Record the network on two pictures; return what `_shapes` does, and fields and strides."""
+) -> tuple[dict[str, tuple[int, ...]], dict[str, Geometry]]:
+    """Record the network on two pictures; return what `_shapes` does, and each layer's geometry."""
     shapes: dict[str, tuple[int, ...]] = {}
     try:
         program = record(module, _probe(module, height, width), shapes=shapes)
@@ -117,7 +125,8 @@ def _shapes(module: nn.Module, height: int, width: int) -> dict[str, tuple[int, 
 
         return hook
 
-    handles = [m.register_forward_hook(note(name)) for name, m in module.named_modules() if name]
+    parts = {path: module.get_submodule(path) for path in watchable(module)}
+    handles = [part.register_forward_hook(note(path)) for path, part in parts.items()]
     try:
         with torch.no_grad():
             module(_probe(module, height, width))

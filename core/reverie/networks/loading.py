@@ -197,8 +197,12 @@ class LoadedNetwork:
         return max(_SMALLEST_SIDE, 2 * self.stride(layers))
 
     def stride(self, layers: Iterable[str]) -> int:
-        """How many px the outputs of the coarsest of these layers are apart."""
-        return max([1, *(self.layer(name).stride or 1 for name in layers if name != INPUT)])
+        """At which multiples of px parts of a picture must begin to be seen as the whole is.
+
+        Mostly how far the outputs of the coarsest of these layers are apart.
+        """
+        found = [self.layer(name) for name in layers if name != INPUT]
+        return max([1, *(max(layer.stride or 1, layer.grid) for layer in found)])
 
     def reach(self, layers: Iterable[str]) -> int:
         """How many px around a pixel its gradient depends on: the largest receptive field.

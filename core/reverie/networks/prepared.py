@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.errors import NetworkError
+from reverie.networks.program import lacks_bf16
 from reverie.networks.recording import outputs_of
 from reverie.objectives import INPUT
 
@@ -35,9 +36,8 @@ class PreparedNetwork:
     Attributes:
         record: the plug-in's description.
         device: where it runs.
-        dtype: in which it computes, but for what that device cannot do in it.
+        dtype: in which it computes, but for what the device cannot do in it; see `widen`.
         derived: what an engine makes of it, kept as long as it is.
-        lacks_bf16: something in it has no bf16 on this device, and was computed in float32.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PreparedNetwork:
         self.device = device
         self.dtype = dtype
         self.derived: dict[object, Any] = {}
-        self.lacks_bf16 = False
+        self._was_widened = False
         self._proven = proven
         self._share = share
         self._layers = layers
@@ -73,7 +73,7 @@ class PreparedNetwork:
     def module(self) -> nn.Module:
         """The network itself, on `device` in `dtype`; for what no program can do."""
         module = self._share()
-        module.to(device=self.device, dtype=self._computed)
+        module.to(device=self.device, dtype=self.dtype)
         return module.to(memory_format=self._order)
 
     @property
@@ -83,12 +83,14 @@ class PreparedNetwork:
         On NVIDIA's GPUs that is the usual one in float32: GoogLeNet to inception4c at 512 px took
         2.88 ms in it and 3.79 ms in channels_last (H200, deterministic algorithms, one CUDA graph).
         """
-        is_usual = self.device.type == "cuda" and self._computed is torch.float32
+        is_usual = self.device.type == "cuda" and self.dtype is torch.float32
         return torch.contiguous_format if is_usual else torch.channels_last
 
     @property
-    def _computed(self) -> torch.dtype:
-        return torch.float32 if self.lacks_bf16 else self.dtype
+    def lacks_bf16(self) -> bool:
+        """Something in it has no bf16 on this device, and was computed in float32."""
+        programs = [each for each in self._programs.values() if each is not None]
+        return self._was_widened or any(each.wide for each in programs)
 
     @property
     def has_program(self) -> bool:
@@ -108,7 +110,7 @@ class PreparedNetwork:
         with self._lock:
             if key not in self._programs:
                 found = self._proven.at(shape)
-                moved = found and found.to(self.device, self._computed, self._order, self._moved)
+                moved = found and found.to(self.device, self.dtype, self._order, self._moved)
                 self._programs[key] = moved
                 while len(self._programs) > _PROGRAMS:
                     self._programs.popitem(last=False)
@@ -118,7 +120,7 @@ class PreparedNetwork:
     def widen(self) -> None:
         """Compute everything in float32 from now on, because something cannot be done in bf16."""
         with self._lock:
-            self.lacks_bf16 = True
+            self._was_widened, self.dtype = True, torch.float32
             self._moved.clear()
             self._programs.clear()
             self.__dict__.pop("module", None)
@@ -138,7 +140,7 @@ class PreparedNetwork:
         try:
             seen = self._see(windows)
         except (NotImplementedError, RuntimeError) as error:
-            if self._computed is torch.float32 or not lacks_bf16(error):
+            if self.dtype is not torch.bfloat16 or not lacks_bf16(error):
                 raise
             self.widen()
             seen = self._see(windows)
@@ -152,7 +154,7 @@ class PreparedNetwork:
         if not self.paths:
             return {}
         program = self.program(tuple(windows.shape))
-        windows = windows.to(self._computed, memory_format=self._order)
+        windows = windows.to(self.dtype, memory_format=self._order)
         if program is not None:
             return program(windows)
         with self._lock:
@@ -176,11 +178,6 @@ class PreparedNetwork:
                 raise NetworkError(f"the network never ran its layer {layer.name!r}.")
             given[name] = _as_map(outputs[layer.name], layer.channel_axis, windows)
         return given
-
-
-def lacks_bf16(error: BaseException) -> bool:
-    """Tell that an operation does not exist in bf16 on this device."""
-    return "BFloat16" in str(error)
 
 
 def _cut(image: Tensor, window: int) -> Tensor:

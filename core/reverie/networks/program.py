@@ -41,24 +41,35 @@ class Call:
         """The values made of the picture that it reads, each as often as it does."""
         return tuple(slots_in((self.args, dict(self.kwargs))))
 
-    def run(self, values: Mapping[Slot, Tensor], *, wider: bool = False) -> list[Tensor]:
+    def run(self, values: Mapping[Slot, Tensor], wide: set[Call]) -> list[Tensor]:
         """Call the function.
 
         Args:
             values: at least its inputs.
-            wider: compute in float32 what is shorter, and shorten the results again.
+            wide: the calls that a device cannot do in bf16, which are done in float32; this one
+                joins them where that is found out.
         """
+        if self not in wide:
+            try:
+                return self._run(values, lambda value: value)
+            except (NotImplementedError, RuntimeError) as error:
+                if not lacks_bf16(error):
+                    raise
+                wide.add(self)
+        given = [values[slot] for slot in self.inputs]
+        is_short = any(each.dtype is torch.bfloat16 for each in given)
+        results = self._run(values, _widened)
+        return [each.bfloat16() if is_short and _is_long(each) else each for each in results]
 
+    def _run(
+        self, values: Mapping[Slot, Tensor], change: Callable[[Tensor], Tensor]
+    ) -> list[Tensor]:
         def fetch(value: Any) -> Any:
             found = values[value.slot] if isinstance(value, Value) else value
-            return _widened(found) if wider and isinstance(found, Tensor) else found
+            return change(found) if isinstance(found, Tensor) else found
 
         result = self.function(*mapped(self.args, fetch), **mapped(dict(self.kwargs), fetch))
-        found = [each for each in flat(result) if isinstance(each, Tensor)]
-        if not wider:
-            return found
-        like = next(values[slot] for slot in self.inputs)
-        return [each.to(like.dtype) if each.is_floating_point() else each for each in found]
+        return [each for each in flat(result) if isinstance(each, Tensor)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +79,8 @@ class Program:
     calls: tuple[Call, ...]
     layers: Mapping[str, Slot]
     """Where the output of each layer is, by path."""
+    wide: set[Call] = field(default_factory=set)
+    """What was found to have no bf16 on its device, and is computed in float32."""
     derived: dict[object, Any] = field(default_factory=dict)
     """What an engine makes of it, kept as long as it is."""
 
@@ -77,7 +90,7 @@ class Program:
         kept = set(self.layers.values())
         last = {slot: number for number, call in enumerate(self.calls) for slot in call.inputs}
         for number, call in enumerate(self.calls):
-            values.update(zip(call.outputs, call.run(values), strict=True))
+            values.update(zip(call.outputs, call.run(values, self.wide), strict=True))
             for slot in {*call.inputs, *call.outputs} - kept:
                 if last.get(slot, -1) <= number:
                     values.pop(slot, None)
@@ -204,6 +217,14 @@ def slots_in(values: Any) -> Iterator[Slot]:
     return (value.slot for value in flat(values) if isinstance(value, Value))
 
 
+def lacks_bf16(error: BaseException) -> bool:
+    """Tell that an operation does not exist in bf16 on this device."""
+    return "BFloat16" in str(error)
+
+
 def _widened(value: Tensor) -> Tensor:
-    is_short = value.is_floating_point() and value.dtype.itemsize < torch.float32.itemsize
-    return value.float() if is_short else value
+    return value.float() if value.dtype is torch.bfloat16 else value
+
+
+def _is_long(value: Tensor) -> bool:
+    return value.dtype is torch.float32

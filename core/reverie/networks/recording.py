@@ -76,7 +76,7 @@ def record(
     """
     recorder = _Recorder(module)
     seen: dict[str, Slot] = {}
-    wanted = [path for path, _ in module.named_modules() if path] if paths is None else [*paths]
+    wanted = watchable(module) if paths is None else [*paths]
 
     def watch(path: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
@@ -105,6 +105,12 @@ def record(
         for handle in handles:
             handle.remove()
     return Program(tuple(recorder.calls), seen)
+
+
+def watchable(module: nn.Module) -> list[str]:
+    """Return the paths of the modules that can be watched: all but those of TorchScript."""
+    parts = module.named_modules()
+    return [path for path, part in parts if path and not isinstance(part, torch.jit.ScriptModule)]
 
 
 def outputs_of(module: nn.Module, picture: Tensor, paths: Sequence[str]) -> dict[str, Tensor]:
@@ -157,6 +163,8 @@ class _Recorder(TorchDispatchMode):
         self._own = {id(t) for t in (*module.parameters(), *module.buffers())}
         self._constants: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._is_paused = False
+        self.is_cut = False
+        """The network itself says that no gradient goes back, as in `torch.no_grad()`."""
 
     def begin(self, picture: Tensor) -> None:
         """Take the picture as slot 0."""
@@ -192,6 +200,8 @@ class _Recorder(TorchDispatchMode):
         given = dict(kwargs or {})
         if self._is_paused:
             return func(*args, **given)
+        if not torch.is_grad_enabled() and not self.is_cut:  # as inside autograd.Function
+            raise Unrecordable(f"{func} is part of a function with a backward of its own")
         name = func._schema.name  # noqa: SLF001 - every operation has one
         if torch.Tag.nondeterministic_seeded in func.tags and not _is_attention(name, args):
             raise Unrecordable(f"{func} draws random numbers")
@@ -199,10 +209,7 @@ class _Recorder(TorchDispatchMode):
             return func(*self._apart(func, args), **given)
         if name in _FACTORIES:
             return func(*args, **given)
-        if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags) and (
-            name != "aten::index" or self.touches(args[1:])
-        ):
-            raise Unrecordable(f"{func} depends on the values in the picture")
+        self._refuse_by_values(func, args)
         if func._schema.is_mutable:  # noqa: SLF001
             return self._change(func, args, given)
         if (
@@ -218,6 +225,13 @@ class _Recorder(TorchDispatchMode):
         else:
             self._note(func, before, after, result)
         return result
+
+    def _refuse_by_values(self, func: Any, args: tuple[Any, ...]) -> None:
+        """Refuse what depends on the values in the picture; an index may be a constant."""
+        by_values = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+        is_constant = func is torch.ops.aten.index.Tensor and not self.touches(args[1:])
+        if by_values.intersection(func.tags) and not is_constant:
+            raise Unrecordable(f"{func} depends on the values in the picture")
 
     def whole(self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         """Run a function and note it as one call."""
@@ -259,7 +273,7 @@ class _Recorder(TorchDispatchMode):
         results = [each for each in flat(result) if isinstance(each, Tensor)]
         slots = tuple(self._new(each) for each in results)
         self.calls.append(Call(func, args, given, slots, tuple(r.shape for r in results)))
-        if not torch.is_grad_enabled():  # the network says so: nothing goes back through this
+        if self.is_cut:
             for slot, each in zip(slots, results, strict=True):
                 cut = (self._new(each),)
                 self.calls.append(Call(_DETACH, (Value(slot),), {}, cut, (each.shape,)))
@@ -304,6 +318,8 @@ class _Whole(TorchFunctionMode):
     ) -> Any:
         del types
         given = dict(kwargs or {})
+        if func is torch._C._set_grad_enabled:  # noqa: SLF001 - what torch.no_grad() calls
+            self._recorder.is_cut = not args[0]
         if func in _WHOLE and self._recorder.touches(args, given):
             return self._recorder.whole(func, args, given)
         return func(*args, **given)
