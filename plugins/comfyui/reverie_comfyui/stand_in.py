@@ -1,15 +1,16 @@
 """What reverie needs of pluggy, for a ComfyUI that has none.
 
 A pack that was cloned into custom_nodes has nothing installed for it, and ComfyUI does not bring
-pluggy. Only reverie's own two modules see the stand-in; other packs find pluggy missing as before.
+pluggy. Only reverie's own two modules see the stand-in; other packs, and other threads, find pluggy
+missing as before.
 """
 
 from __future__ import annotations
 
+import builtins
 import sys
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,12 +24,31 @@ def for_pluggy() -> None:
     """Let reverie import without pluggy where it is not installed."""
     if "pluggy" in sys.modules or find_spec("pluggy") is not None:
         return
-    sys.modules["pluggy"] = as_module()
+    module = as_module()
+    for name in ("reverie.hookspecs", "reverie.plugins"):
+        if name not in sys.modules:
+            _import(name, module)
+
+
+def _import(name: str, pluggy: ModuleType) -> None:
+    """Import a module for which `import pluggy` means something else."""
+
+    def find(name: str, *how: Any, **more: Any) -> Any:
+        return pluggy if name == "pluggy" else builtins.__import__(name, *how, **more)
+
+    spec = find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{name} cannot be imported")
+    module = module_from_spec(spec)
+    vars(module)["__builtins__"] = {**vars(builtins), "__import__": find}
+    sys.modules[name] = module
     try:
-        for name in ("reverie.hookspecs", "reverie.plugins"):
-            import_module(name)
-    finally:
-        del sys.modules["pluggy"]
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    parent, _, own = name.rpartition(".")
+    setattr(sys.modules[parent], own, module)
 
 
 def as_module() -> ModuleType:
