@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 
 def load(_weights: Path | None) -> nn.Module:
     """Two layers of random filters, the same ones every time, whatever the caller's seed."""
-    with torch.device("meta"):  # without PyTorch's own weights, which use up random numbers
-        network = nn.Sequential(
-            OrderedDict(
-                threads=nn.Conv2d(3, 16, kernel_size=6, stride=2, padding=2),
-                bend=nn.ReLU(),
-                fabric=nn.Conv2d(16, 32, kernel_size=4, stride=2, padding=1),
-            )
+    network = nn.Sequential(
+        OrderedDict(
+            threads=nn.Conv2d(3, 16, kernel_size=6, stride=2, padding=2),
+            bend=nn.ReLU(),
+            fabric=nn.Conv2d(16, 32, kernel_size=4, stride=2, padding=1),
         )
-    network.to_empty(device="cpu")
+    )
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for weights in network.parameters():
