@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 import reverie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 SHARED = Path(os.environ.get("REVERIE_SHARED", Path(__file__).parents[2] / "shared"))
 """Has a real network, which is not part of the repository; tests that need it skip without."""
@@ -25,6 +26,52 @@ def shared(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not here; set REVERIE_SHARED to the folder that has it")
     return path
+
+
+NO_GPU = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "HIP_VISIBLE_DEVICES": "-1",
+    "ONEAPI_DEVICE_SELECTOR": "*:cpu",
+}
+"""What the environment says to a process that shall see no GPU of NVIDIA's, AMD's or Intel's."""
+GPU = os.environ.get("REVERIE_TEST_DEVICE", "cuda")
+"""Where tests marked gpu run; REVERIE_TEST_DEVICE=cpu lets the CPU stand in, to try the tests."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Hide GPUs from all tests, with their fixtures of every scope, that are not marked gpu."""
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("gpu") is None or GPU == "cpu":
+            _hide_gpus(patch)
+        return (yield)
+
+
+def _hide_gpus(patch: pytest.MonkeyPatch) -> None:
+    """Let PyTorch find none, here and in processes that are started.
+
+    This process's own environment stays: CUDA reads it once, and would be blind ever after.
+    """
+    backends = (torch.cuda, torch.mps, torch.xpu, torch.backends.mps)
+    for backend in (*backends, getattr(torch, "accelerator", torch.cuda)):
+        patch.setattr(backend, "is_available", lambda: False, raising=False)
+    for backend in (torch.cuda, torch.xpu):
+        patch.setattr(backend, "device_count", lambda: 0, raising=False)
+    start = subprocess.Popen.__init__
+
+    def blind(process: Any, *words: Any, env: Any = None, **options: Any) -> None:
+        env = {**(os.environ if env is None else env), **NO_GPU}
+        start(process, *words, env=env, **options)
+
+    patch.setattr(subprocess.Popen, "__init__", blind)
+
+
+@pytest.fixture(scope="session")
+def gpu() -> torch.device:
+    """The device of tests marked gpu, which skip where there is none."""
+    if GPU == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return torch.device(GPU)
 
 
 @pytest.fixture(autouse=True)
