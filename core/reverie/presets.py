@@ -10,12 +10,15 @@ from reverie.recipe import Recipe
 from reverie.types import Preset
 
 _GOOGLE = "google/deepdream, dream.ipynb, 2015"
-_TRAINED_ANEW = (
-    "; torchvision's GoogLeNet, used here, was trained anew and grows other shapes from the same "
-    "settings."
+_NEEDS_BVLC = (
+    "Dreams with the network of 2015, which is downloaded once (51 MB): reverie networks fetch "
+    "bvlc_googlenet. --network googlenet is a substitute that was trained anew and grows other "
+    "shapes."
 )
-_NOT_BVLC = "The original dreams with BVLC GoogLeNet" + _TRAINED_ANEW
-_NOT_5H = "The original dreams with Inception5h" + _TRAINED_ANEW
+_NOT_5H = (
+    "The original dreams with Inception5h; torchvision's GoogLeNet, used here, was trained anew "
+    "and grows other shapes from the same settings."
+)
 _NOT_PLACES = (
     "The original dreams with a ResNet50 trained on places (Places365); the one used here was "
     "trained on objects (ImageNet)."
@@ -124,16 +127,25 @@ BUILT_IN = (
     Preset(
         name="google-deepdream",
         summary="Animals, eyes and pagodas out of clouds.",
-        recipe=Recipe(network="googlenet", objective="inception4c"),
+        recipe=Recipe(network="bvlc_googlenet", objective='layer("inception_4c/output")'),
         source=_GOOGLE,
-        notice=_NOT_BVLC,
+        notice=_NEEDS_BVLC,
     ),
     Preset(
         name="google-impressionist",
         summary="Brush strokes and ripples: a low layer paints over everything.",
-        recipe=Recipe(network="googlenet", objective="inception3b.branch3.0"),
+        # Caffe stops before the ReLU, which has a name of its own.
+        recipe=Recipe(network="bvlc_googlenet", objective='layer("inception_3b/5x5_reduce")'),
         source=_GOOGLE,
-        notice=_NOT_BVLC,
+        notice=_NEEDS_BVLC,
+    ),
+    Preset(
+        name="google-guided",
+        summary="Forms of another picture, wherever this one is a little like it.",
+        recipe=Recipe(network="bvlc_googlenet", objective='guide("inception_3b/output")'),
+        source=_GOOGLE,
+        notice="Give the other picture with --guide, or under Guide in an editor; the original "
+        f"makes it 224 px wide. {_NEEDS_BVLC}",
     ),
     Preset(
         name="dogslug",
@@ -231,9 +243,15 @@ BUILT_IN = (
     Preset(
         name="deepdream-video",
         summary="Half the steps and wider octaves: mild enough for every frame of a film.",
-        recipe=Recipe(network="googlenet", objective="inception4c", octave_scale=1.5, steps=5),
+        recipe=Recipe(
+            network="bvlc_googlenet",
+            objective='layer("inception_4c/output")',
+            octave_scale=1.5,
+            steps=5,
+        ),
         source="graphific/DeepDreamVideo, its code's defaults",
-        notice=_NOT_BVLC + " It goes through nine layers from frame to frame and blends frames.",
+        notice=_NEEDS_BVLC
+        + " The original goes through nine layers from frame to frame and blends frames.",
     ),
     Preset(
         name="apparitions",
@@ -301,8 +319,8 @@ BUILT_IN = (
         name="neural-dream",
         summary="Adam's fifty steps in each of two octaves: every corner dreams as strongly.",
         recipe=Recipe(
-            network="googlenet",
-            objective="inception4d.branch2.0",
+            network="bvlc_googlenet",
+            objective='layer("inception_4d/3x3_reduce")',
             octaves=2,
             octave_scale=1 / 0.6,
             steps=50,
@@ -310,22 +328,24 @@ BUILT_IN = (
             optimizer="adam",
         ),
         source="ProGamerGov/neural-dream, its code's defaults",
-        notice=_NOT_BVLC + " It goes ten times through the octaves, at 512 px, and climbs the "
+        notice=_NEEDS_BVLC
+        + " The original goes ten times through the octaves, at 512 px, and climbs the "
         "norm of the layer, which Adam climbs almost alike.",
     ),
     Preset(
         name="crowsonkb",
         summary="Two octaves to each doubling, gentle steps, colours left free: fine and deep.",
         recipe=Recipe(
-            network="googlenet",
-            objective="inception4a",
+            network="bvlc_googlenet",
+            objective='layer("inception_4a/output")',
             octaves=7,
             octave_scale=2**0.5,
             step_size=1.0,
             clip=False,
         ),
         source="crowsonkb/deep_dream",
-        notice=_NOT_BVLC + " It takes octaves down to 128 px, which seven are for 1024 px, and "
+        notice=_NEEDS_BVLC
+        + " The original takes octaves down to 128 px, which seven are for 1024 px, and "
         "subtracts a little total variation.",
     ),
     Preset(

@@ -59,6 +59,11 @@ def test_every_preset_is_listed_with_its_source(cli: CommandLine) -> None:
     assert "google/deepdream, dream.ipynb, 2015" in answer.out
 
 
+def test_only_the_presets_that_are_named_are_listed(cli: CommandLine) -> None:
+    rows = cli("presets", "--only", "vivid", "subtle").out.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == ["vivid", "subtle"]
+
+
 def test_every_network_is_listed(cli: CommandLine) -> None:
     answer = cli("networks")
     rows = {line.split()[0]: line.split()[1:4] for line in answer.out.splitlines() if line}

@@ -171,6 +171,26 @@ def test_another_network_has_other_layers(
     assert written["objective"].startswith('layer("features.')
 
 
+def test_a_look_of_2015_can_be_had_with_a_substitute(
+    cli: CommandLine, waves: Path, squeezenet: str
+) -> None:
+    few = ("--octaves", "1", "--steps", "1", "--size", "48")
+    answer = cli("dream", waves.name, "--preset", "google-deepdream", "--network", squeezenet, *few)
+    assert answer.code == 0
+    notice, instead = answer.err.splitlines()
+    assert "reverie networks fetch bvlc_googlenet" in notice
+    assert "squeezenet1_0 has other layers than bvlc_googlenet: its default is dreamed" in instead
+    assert record_of("waves.dream.png")["recipe"]["objective"].startswith('layer("features.')
+
+
+def test_a_guided_look_without_a_guide_is_told_what_it_needs(
+    cli: CommandLine, waves: Path, bvlc_googlenet: str
+) -> None:
+    words = ("dream", waves.name, "--preset", "google-guided", "--network", bvlc_googlenet)
+    assert "looks at a guide picture; give one with" in cli(*words).sentence
+    assert cli(*words, "--guide", waves.name, "--octaves", "1", "--steps", "1").code == 0
+
+
 def test_another_network_with_an_objective_of_its_own_needs_no_words(
     cli: CommandLine, waves: Path, presets: dict[str, Preset], squeezenet: str
 ) -> None:

@@ -100,7 +100,8 @@ def parser() -> argparse.ArgumentParser:
     classes.add_argument("pattern", metavar="PATTERN", nargs="?", default="", help="part of a word")
     classes.set_defaults(run="listing:words_of_network")
 
-    for kind in ("presets", "objectives", "parameterizations", "hosts"):
+    _add_presets(commands)
+    for kind in ("objectives", "parameterizations", "hosts"):
         command = commands.add_parser(kind, help=f"list {kind}")
         command.set_defaults(run=f"listing:{kind}")
     _add_install(commands)
@@ -108,6 +109,26 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="find what is wrong with this installation")
     doctor.set_defaults(run="doctor:doctor")
     return top
+
+
+def _add_presets(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    presets = commands.add_parser(
+        "presets",
+        help="list presets, or draw them all",
+        description="List the presets. With --sheet, dream each of them on PHOTO, small, and write "
+        "them as one picture with their names; those whose networks are not here are left out.",
+    )
+    presets.add_argument("--sheet", metavar="OUT", help="the picture to write")
+    presets.add_argument(
+        "photo", nargs="?", metavar="PHOTO", help="what is dreamed on [default: a sky of ours]"
+    )
+    presets.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="NAME", help="only these presets"
+    )
+    presets.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    presets.add_argument("--device", default="auto", help=DEVICE_HELP)
+    presets.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    presets.set_defaults(run="listing:presets")
 
 
 def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

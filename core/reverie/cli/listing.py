@@ -6,23 +6,45 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from reverie.cli.speech import DownloadBar, say, table
-from reverie.errors import NetworkError, unknown_name
+from reverie.errors import NetworkError, ReverieError, unknown_name
 from reverie.plugins import find, registry
 from reverie.types import Host, Network, ObjectiveFactory, Parameterization, Preset
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
-def presets(_options: argparse.Namespace) -> int:
-    """List the looks, whose they are, and which network they need."""
+def presets(options: argparse.Namespace) -> int:
+    """List the looks, whose they are, and which network they need; or draw them.
+
+    Raises:
+        ReverieError: there is no such preset, or a photo without a place for the sheet.
+    """
+    if options.sheet is not None:
+        from reverie.cli.sheet import draw_sheet
+
+        return draw_sheet(options)
+    if options.photo is not None:
+        raise ReverieError(
+            f"say where the sheet goes: reverie presets --sheet OUT.png {options.photo}"
+        )
     rows = [
         (p.name, p.recipe.network, _origin(Preset, p.name), p.summary, p.source)
-        for p in registry().presets().values()
+        for p in chosen_presets(options.only)
     ]
     table(rows, ("preset", "network", "from", "what it looks like", "source"))
     return 0
+
+
+def chosen_presets(names: Sequence[str]) -> list[Preset]:
+    """Find the presets of these names; without names, all of them.
+
+    Raises:
+        ReverieError: there is no such preset.
+    """
+    known = registry().presets()
+    return [find("preset", known, name) for name in dict.fromkeys(names)] or list(known.values())
 
 
 def objectives(_options: argparse.Namespace) -> int:
