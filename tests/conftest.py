@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,8 @@ def _hide_gpus(patch: pytest.MonkeyPatch) -> None:
     """
     backends = (torch.cuda, torch.mps, torch.xpu, torch.backends.mps)
     for backend in (*backends, getattr(torch, "accelerator", torch.cuda)):
-        patch.setattr(backend, "is_available", lambda: False, raising=False)
+        # PyTorch's compiler looks for what a cache wraps there, wherever it is imported.
+        patch.setattr(backend, "is_available", cache(lambda: False), raising=False)
     for backend in (torch.cuda, torch.xpu):
         patch.setattr(backend, "device_count", lambda: 0, raising=False)
     start = subprocess.Popen.__init__

@@ -341,7 +341,7 @@ class Drawn(nn.Module):
 
 
 class Undecided(nn.Module):
-    """One that decides by what it sees, so that it cannot be written down; and drops at random."""
+    """One that decides by what it sees, so that it cannot be written down."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -213,8 +213,8 @@ def check_preset(name: str) -> None:
 def _picture(count: int) -> Tensor:
     """Smooth coloured waves, another for each picture."""
     height, width = _SIZE
-    row = torch.linspace(0, 3 * math.pi, height)[:, None]
-    column = torch.linspace(0, 5 * math.pi, width)[None]
+    row = torch.linspace(0, 3 * math.pi, height, dtype=torch.float32, device=_CPU)[:, None]
+    column = torch.linspace(0, 5 * math.pi, width, dtype=torch.float32, device=_CPU)[None]
     waves = [
         torch.sin(row * (1 + n / 3) + k) * torch.cos(column - k)
         for n in range(count)
