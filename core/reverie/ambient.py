@@ -35,6 +35,30 @@ class ThreadDispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Keep PyTorch from importing its compiler, which takes seconds, on the first operation."""
         return False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()  # type: ignore[no-untyped-call]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do an operation: `func` is an overload such as `torch.ops.aten.relu.default`.
+
+        What this calls itself goes on to the mode outside of this one, or to PyTorch.
+        """
+        return func(*args, **kwargs)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Hand an operation to `run`."""
+        del types
+        return self.run(func, args, dict(kwargs or {}))
+
     def __enter__(self) -> Self:
         _python_dispatch._push_mode(self)  # noqa: SLF001 - what is public sets flags of the process
         return self
@@ -80,7 +104,7 @@ class OwnDefaults(TorchFunctionMode):
         return self._on_device(func, types, args, plain)
 
 
-class OwnRandomness(ThreadDispatchMode):  # type: ignore[no-untyped-call]
+class OwnRandomness(ThreadDispatchMode):
     """Draws from generators of its own, which begin alike every time.
 
     A network that seeds PyTorch's generator gets the numbers of that seed; the caller's generator,
@@ -88,7 +112,7 @@ class OwnRandomness(ThreadDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._generators: dict[torch.device, torch.Generator] = {}
         self._start = 0
 
@@ -108,21 +132,14 @@ class OwnRandomness(ThreadDispatchMode):  # type: ignore[no-untyped-call]
         if torch.initial_seed() != self._before:
             torch.set_rng_state(self._state)
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        del types
-        given = dict(kwargs or {})
-        draws = torch.Tag.nondeterministic_seeded in func.tags and given.get("generator") is None
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Draw from a generator of our own where an operation draws."""
+        draws = torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None
         seeded = _with_generator(func) if draws else None
-        device = _device_of(args, given)
+        device = _device_of(args, kwargs)
         if seeded is None or device.type == "meta":
-            return func(*args, **given)
-        return seeded(*args, **{**given, "generator": self._generator(device)})
+            return func(*args, **kwargs)
+        return seeded(*args, **{**kwargs, "generator": self._generator(device)})
 
     def _generator(self, device: torch.device) -> torch.Generator:
         if (seed := torch.initial_seed()) != self._seen:  # the network has seeded PyTorch's

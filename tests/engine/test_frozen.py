@@ -558,7 +558,8 @@ def test_asked_for_bf16_by_name_what_is_not_is_said_once(caplog: pytest.LogCaptu
     object.__setattr__(network, "record", record)
     for precision, count in (("mixed", 0), ("bf16", 1)):
         with patched_network(network), own_grad_mode():
-            climb = prepare(Recipe(network="mine", objective="last", precision=precision), CPU)
+            recipe = Recipe(network="mine", objective="last").evolve(precision=precision)
+            climb = prepare(recipe, CPU)
             for _ in range(2):
                 climb.gradient(smooth_noise(48, 54), (0, 0))
         assert len([r for r in caplog.records if "in bf16" in r.getMessage()]) == count

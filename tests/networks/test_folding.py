@@ -68,8 +68,8 @@ def test_a_block_that_ends_in_its_convolution_keeps_its_output(path: str) -> Non
 class Subclass(nn.Conv2d):
     """Pads by a module of its own, as ports from TensorFlow do, and convolves without padding."""
 
-    def __init__(self, *args: int, pads: tuple[int, ...]) -> None:
-        super().__init__(*args, bias=False)
+    def __init__(self, pads: tuple[int, int, int, int]) -> None:
+        super().__init__(3, 8, 3, 2, bias=False)
         self.static_padding = nn.ZeroPad2d(pads)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -80,8 +80,10 @@ class Subclass(nn.Conv2d):
 
 
 @pytest.mark.parametrize(("pads", "calls"), [((1, 1, 1, 1), 1), ((0, 1, 0, 1), 2)])
-def test_subclasses_of_convolutions_are_folded_like_all(pads: tuple[int, ...], calls: int) -> None:
-    network = nn.Sequential(Subclass(3, 8, 3, 2, pads=pads), random_norm(8))
+def test_subclasses_of_convolutions_are_folded_like_all(
+    pads: tuple[int, int, int, int], calls: int
+) -> None:
+    network = nn.Sequential(Subclass(pads), random_norm(8))
     program = same_when_folded(network, ["1"])
     assert is_convolution(program.calls[-1])
     assert len(program.calls) == calls, "even padding is the convolution's own"

@@ -8,13 +8,16 @@ from torch import nn
 
 from reverie import NetworkError, ReverieError, WeightsError
 from reverie.device import own_grad_mode
-from reverie.networks.loading import LoadedNetwork, PreparedNetwork, load_network
-from reverie.networks.recording import outputs_of, record
+from reverie.networks.loading import LoadedNetwork, load_network
+from reverie.networks.recording import record
+from reverie.networks.watching import outputs_of
 from reverie.objectives import INPUT
 from reverie.types import Network
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from reverie.networks.prepared import PreparedNetwork
 
 CPU = torch.device("cpu")
 

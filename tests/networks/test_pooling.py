@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from reverie import Network
+from reverie.ambient import ThreadDispatchMode
 from reverie.device import own_grad_mode
 from reverie.engine.frozen import freeze
 from reverie.engine.gradient import image_gradient
@@ -22,8 +22,6 @@ from reverie.networks.pooling import RightPools, avg_pool2d, avg_pool2d_backward
 from reverie.objectives import layer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from reverie.networks.prepared import PreparedNetwork
 
 CPU = torch.device("cpu")
@@ -33,22 +31,15 @@ class PaddedPoolError(AssertionError):
     """Raised where a padded average pool goes back through PyTorch's own kernel."""
 
 
-class Watch(TorchDispatchMode):
+class Watch(ThreadDispatchMode):
     """Refuses what is wrong on NVIDIA's GPUs, so that none is needed to find it."""
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        del types
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is torch.ops.aten.avg_pool2d_backward.default:
             padding = args[4]
             if any(padding if isinstance(padding, (tuple, list)) else [padding]):
                 raise PaddedPoolError(f"{padding}")
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 POOLS = [*product((4, 3, 2), (1, 2, 3), (0, 1), (False, True), (False, True), (None, 5))]

@@ -14,7 +14,8 @@ from torch.nn import functional
 from reverie import Network
 from reverie.networks.program import Reshape
 from reverie.networks.proving import ProvenPrograms
-from reverie.networks.recording import Unrecordable, outputs_of, record
+from reverie.networks.recording import Unrecordable, record
+from reverie.networks.watching import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ class Swish(torch.autograd.Function):
     """The memory-efficient swish of many ports, with a backward of its own."""
 
     @staticmethod
-    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
         del ctx
         return x * torch.sigmoid(x)
 
@@ -205,7 +206,7 @@ def into_its_own(x: torch.Tensor) -> torch.Tensor:
 
 
 def by_swish(x: torch.Tensor) -> torch.Tensor:
-    found: torch.Tensor = Swish.apply(x)  # type: ignore[no-untyped-call]
+    found: torch.Tensor = Swish.apply(x)
     return found
 
 
@@ -221,6 +222,8 @@ def test_what_no_program_can_say_is_refused(
 
 class Counting(nn.Module):
     """Changes a buffer of its own with each picture."""
+
+    count: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -159,7 +159,7 @@ class FrozenNetwork:
         found_gradients = list(torch.autograd.grad(value.sum(), ends, allow_unused=True))
         direct = found_gradients.pop() if picture.requires_grad else None
         gradients = Gradients(self._back)
-        for slot in reversed(self._traced.layers.values()):
+        for slot in reversed([*self._traced.layers.values()]):
             gradient = found_gradients.pop()
             if gradient is not None:
                 # Autograd may give a tensor without memory of its own, or one to two layers.

@@ -93,6 +93,10 @@ class Gate(Operation):
     limit = math.inf
     keeps_mask = False
 
+    def end_in(self, relu: Relu) -> None:
+        """Take over the ReLU after this."""
+        self.is_relu, self.limit, self.outputs = True, relu.limit, relu.outputs
+
     def _gated(self, result: Tensor, kernels: Kernels) -> tuple[Tensor, Mask | None]:
         """Apply the ReLU, in place."""
         if not self.is_relu:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from reverie.engine.kernels import Kernels
-    from reverie.engine.operations import Gradients, Slot
+    from reverie.engine.operations import Gradients
+    from reverie.networks.program import Slot
 
 _STRIP = 4 << 20
 """Bytes of a strip between convolution and pooling: it fits beside the weights into most caches."""

@@ -58,7 +58,7 @@ def tiled(
             the objective cannot be cut up.
         stride: px between the outputs of the deepest layer; tiles start at its multiples.
         most: px that are seen at once, a tile's halo included; never less than `least` says.
-        cells: how many outputs a length in px gives along an axis, 0 down and 1 right: a tile weighs
+        cells: how many outputs a length in px gives along an axis, 0 down, 1 right: a tile weighs
             as many means as it has cells. None: its area.
         is_frugal: give the system back after each tile what is free, which takes time.
         sees_batch: all pictures are seen at once, because they look at each other; then none is

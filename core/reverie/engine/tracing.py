@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.nn import functional
@@ -207,10 +207,9 @@ def _pools_of_energy(program: Program) -> _Joint:
             continue
         quiet, power = total.args[1], square.args[1]
         pool = _pool(mean, _named(mean, _AVG_POOL))
-        is_plain = isinstance(pool, AvgPool) and not (
-            any(pool.window.padding) and pool.count_include_pad
-        )
-        if is_plain and power == 2 and isinstance(quiet, (int, float)):  # noqa: PLR2004
+        if not isinstance(pool, AvgPool) or (any(pool.window.padding) and pool.count_include_pad):
+            continue
+        if power == 2 and isinstance(quiet, (int, float)):  # noqa: PLR2004
             operation = EnergyPool(square.inputs, root.outputs, pool.window, float(quiet))
             found[root] = ([square, mean, total, root], operation)
     return found
@@ -262,8 +261,7 @@ def _fused(operations: list[Operation], wanted: Collection[Slot]) -> list[Operat
     for operation in operations:
         before = makers.get(operation.inputs[0]) if isinstance(operation, Relu) else None
         if isinstance(before, Gate) and before.outputs[0] in once and not before.is_relu:
-            before.is_relu, before.limit = True, operation.limit
-            before.outputs = operation.outputs
+            before.end_in(cast("Relu", operation))
             makers[operation.outputs[0]] = before
             continue
         kept.append(operation)

@@ -96,7 +96,7 @@ def _kernel(call: Call, before: Sequence[int]) -> tuple[float, float]:
 
 def _resized(call: Call, before: Sequence[int]) -> tuple[float, float]:
     """Return the same for what changes the number of places by itself, such as pixel_unshuffle."""
-    after = call.shapes[0] if call.shapes else ()
+    after: Sequence[int] = call.shapes[0] if call.shapes else ()
     is_map = len(before) == len(after) == _MAP
     if isinstance(call.function, Reshape):
         is_moved = len(before) >= _MAP and call.function.last < len("HW")

@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
 from reverie.errors import NetworkError
 from reverie.networks.geometry import Geometry, geometry
-from reverie.networks.recording import Unrecordable, record, watchable
+from reverie.networks.recording import Unrecordable, record
+from reverie.networks.watching import watchable, watched
 
 _log = logging.getLogger(__name__)
 
@@ -118,23 +118,14 @@ def _shapes(module: nn.Module, height: int, width: int) -> dict[str, tuple[int, 
     """Run the network on two pictures and note what every module gives, in order of completion."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if isinstance(output, torch.Tensor):
-                shapes.setdefault(name, tuple(output.shape))
+    def notice(path: str, output: torch.Tensor) -> None:
+        shapes[path] = tuple(output.shape)
 
-        return hook
-
-    parts = {path: module.get_submodule(path) for path in watchable(module)}
-    handles = [part.register_forward_hook(note(path)) for path, part in parts.items()]
     try:
-        with torch.no_grad():
+        with watched(module, watchable(module), notice), torch.no_grad():
             module(_probe(module, height, width))
     except _MISFITS as error:
         raise _misfit(height, width, error) from None
-    finally:
-        for handle in handles:
-            handle.remove()
     return shapes
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from reverie.ambient import ThreadDispatchMode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -121,25 +121,18 @@ def avg_pool2d_backward(
     return spread[..., down.pad : down.pad + down.length, right.pad : right.pad + right.length]
 
 
-class RightPools(ThreadDispatchMode):  # type: ignore[no-untyped-call]
+class RightPools(ThreadDispatchMode):
     """Computes backwards of padded average pools by `avg_pool2d_backward`, in this thread alone.
 
     For networks of which there is no program, so that nobody else could keep their pools from
     PyTorch's kernel.
     """
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Let all others be."""
-        del types
         if func is torch.ops.aten.avg_pool2d_backward.default and any(_pair(args[4])):
-            return avg_pool2d_backward(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+            return avg_pool2d_backward(*args, **kwargs)
+        return func(*args, **kwargs)
 
 
 class _Axis:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reverie.errors import NetworkError
 from reverie.networks.program import lacks_bf16
-from reverie.networks.recording import outputs_of
+from reverie.networks.watching import outputs_of
 from reverie.objectives import INPUT
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from reverie.networks.folding import fold
 from reverie.networks.program import Program
-from reverie.networks.recording import Unrecordable, outputs_of, record
+from reverie.networks.recording import Unrecordable, record
+from reverie.networks.watching import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """Records what a network does with a picture as a program of plain functions, whoever wrote it.
 
-The network runs once on a small picture, and this thread alone notes each operation of PyTorch that
-touches the picture. So subclasses, functional style, TorchScript functions and in-place changes all
-come down to the same few functions, sizes and paddings are the numbers that really were used, and
-neither the network nor anything else in the process is patched. (torch.fx patches
+The network runs once on a small picture, and in this thread alone each operation of PyTorch that
+touches the picture is noted. So subclasses, functional style, TorchScript functions and changes in
+place all come down to the same few functions, sizes and paddings are the numbers that really were
+used, and neither the network nor anything else in the process is patched. (torch.fx patches
 `nn.Module.__call__` for all threads, so that a host's own models fail meanwhile.)
 """
 
@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from reverie.ambient import ThreadDispatchMode
 from reverie.networks.program import Call, Program, Reshape, Slot, Value, flat, mapped
+from reverie.networks.watching import SeenEnough, watchable, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -78,82 +79,24 @@ def record(
     seen: dict[str, Slot] = {}
     wanted = watchable(module) if paths is None else [*paths]
 
-    def watch(path: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if path in seen or not isinstance(output, Tensor):
-                return
-            if shapes is not None:
-                shapes.setdefault(path, tuple(output.shape))
-            slot = recorder.slot(output)
-            if slot is None:
-                return
+    def notice(path: str, output: Tensor) -> None:
+        if shapes is not None:
+            shapes[path] = tuple(output.shape)
+        slot = recorder.slot(output)
+        if slot is not None:
             seen[path] = slot
-            if paths is not None and len(seen) == len(wanted):
-                raise _SeenEnough
+        if paths is not None and len(seen) == len(wanted):
+            raise SeenEnough
 
-        return hook
-
-    handles = [module.get_submodule(path).register_forward_hook(watch(path)) for path in wanted]
     picture = picture.detach().clone()
-    try:
-        with torch.enable_grad(), recorder, _Whole(recorder):
-            recorder.begin(picture)
-            module(picture)
-    except _SeenEnough:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(module, wanted, notice), torch.enable_grad(), recorder, _Whole(recorder):
+        recorder.begin(picture)
+        module(picture)
     return Program(tuple(recorder.calls), seen)
 
 
-def watchable(module: nn.Module) -> list[str]:
-    """Return the paths of the modules that can be watched: all but those of TorchScript."""
-    parts = module.named_modules()
-    return [path for path, part in parts if path and not isinstance(part, torch.jit.ScriptModule)]
-
-
-def outputs_of(module: nn.Module, picture: Tensor, paths: Sequence[str]) -> dict[str, Tensor]:
-    """Run a network as it is, and return what some of its modules give.
-
-    It runs no further than the last of them; a module that runs twice counts the first time.
-    """
-    seen: dict[str, Tensor] = {}
-
-    def watch(path: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if path in seen or not isinstance(output, Tensor):
-                return
-            is_last = len(seen) + 1 == len(paths)
-            # A later module may add to this tensor in place (ResNet does): keep it as it is now.
-            seen[path] = output if is_last else output.clone()
-            if is_last:
-                raise _SeenEnough
-
-        return hook
-
-    handles = [module.get_submodule(path).register_forward_hook(watch(path)) for path in paths]
-    try:
-        module(picture)
-    except _SeenEnough:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
-
-
-class _SeenEnough(BaseException):
-    """Raised inside the network by the hook of the last layer asked for."""
-
-
-class _Recorder(TorchDispatchMode):
+class _Recorder(ThreadDispatchMode):
     """Notes the operations of PyTorch that touch the picture, below autograd."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Say no: else PyTorch loads its compiler, which takes seconds (seen with 2.14)."""
-        return False
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -172,7 +115,7 @@ class _Recorder(TorchDispatchMode):
 
     def slot(self, tensor: Tensor) -> Slot | None:
         """Return the number of a value made of the picture; None if it is not."""
-        found: Slot | None = self._slots.get(tensor)
+        found: Slot | None = self._slots.get(tensor)  # type: ignore[no-untyped-call]
         return found
 
     @contextmanager
@@ -188,36 +131,28 @@ class _Recorder(TorchDispatchMode):
         """Tell whether something in the arguments is made of the picture."""
         return any(isinstance(v, Tensor) and self.slot(v) is not None for v in flat(arguments))
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operation, and note it if it touches the picture."""
-        del types
-        given = dict(kwargs or {})
         if self._is_paused:
-            return func(*args, **given)
+            return func(*args, **kwargs)
         if not torch.is_grad_enabled() and not self.is_cut:  # as inside autograd.Function
             raise Unrecordable(f"{func} is part of a function with a backward of its own")
         name = func._schema.name  # noqa: SLF001 - every operation has one
         if torch.Tag.nondeterministic_seeded in func.tags and not _is_attention(name, args):
             raise Unrecordable(f"{func} draws random numbers")
-        if not self.touches(args, given):
-            return func(*self._apart(func, args), **given)
+        if not self.touches(args, kwargs):
+            return func(*self._apart(func, args), **kwargs)
         if name in _FACTORIES:
-            return func(*args, **given)
+            return func(*args, **kwargs)
         self._refuse_by_values(func, args)
         if func._schema.is_mutable:  # noqa: SLF001
-            return self._change(func, args, given)
+            return self._change(func, args, kwargs)
         if (
             name in _STATEFUL_NORMS and args[5]
         ):  # by this picture's own statistics; changes no other
             args = (*args[:3], None, None, *args[5:])
-        before, after = self._noted(args), self._noted(given)
-        result = func(*args, **given)
+        before, after = self._noted(args), self._noted(kwargs)
+        result = func(*args, **kwargs)
         if name in _VIEWS:
             self._note(Reshape.seen(args[0].shape, result.shape), before[:1], {}, result)
         elif name == _CPU_ATTENTION:
@@ -354,7 +289,7 @@ def _changes_only_strides(func: Any, args: tuple[Any, ...]) -> bool:
 
 
 def _share_memory(one: Tensor, other: Tensor) -> bool:
-    return one.untyped_storage()._cdata == other.untyped_storage()._cdata  # noqa: SLF001
+    return bool(one.untyped_storage()._cdata == other.untyped_storage()._cdata)  # noqa: SLF001
 
 
 def _not_in_place(func: Any) -> Callable[..., Any]:

@@ -258,28 +258,21 @@ def untrained_layers(record: Network) -> dict[str, Layer]:
     """List the layers of one of these networks without its weights, nor memory for any."""
     state = {"aux": None}  # the weights of GoogLeNet and Inception have them
     module = _build(record.name, _options(record.name, state)).eval().to("meta")
-    with _OnlyShapes():  # type: ignore[no-untyped-call]
+    with _OnlyShapes():
         return find_layers(module, record.window)
 
 
-class _OnlyShapes(ThreadDispatchMode):  # type: ignore[no-untyped-call]
+class _OnlyShapes(ThreadDispatchMode):
     """Runs a network on "meta", where tensors have a shape and nothing else.
 
     The operations of convolutional networks for which PyTorch would load its compiler, which takes
     2 s and 150 MB, are answered here; for others, such as attention's, it still does.
     """
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer what is in `_SHAPES`."""
-        del types
         answer = _SHAPES.get(func)
-        return func(*args, **(kwargs or {})) if answer is None else answer(*args)
+        return func(*args, **kwargs) if answer is None else answer(*args)
 
 
 def _same(values: Tensor, *others: Any) -> Tensor:
