@@ -15,7 +15,7 @@ from torch.nn import functional
 import reverie
 from networks import private
 from reverie import Recipe
-from reverie.device import own_grad_mode
+from reverie.device import ExactArithmetic, own_grad_mode
 from reverie.engine.prepare import prepare
 
 if TYPE_CHECKING:
@@ -91,6 +91,6 @@ def agreement(network: BenchNetwork, image: Tensor, precision: str) -> float:
     """The cosine between reverie's gradient and the classic loop's, 1 where they agree."""
     exact = classic_gradient(network, image.device)(image)
     climb = prepare(network.recipe.evolve(precision=precision), image.device)
-    with own_grad_mode():
+    with own_grad_mode(), ExactArithmetic(image.device):
         _, gradient = climb.gradient(image.clone(), (0, 0))
     return float(functional.cosine_similarity(gradient.flatten(), exact.flatten(), dim=0))
