@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from reverie import Network
-from reverie.networks.program import Reshape
+from reverie.networks.loading import LoadedNetwork
+from reverie.networks.program import Reshape, flat
 from reverie.networks.proving import ProvenPrograms
 from reverie.networks.recording import Unrecordable, record
 from reverie.networks.watching import outputs_of
@@ -297,3 +298,33 @@ def test_a_reshape_keeps_the_sides_that_stay() -> None:
     assert Reshape.seen((2, 5, 6), (10, 6))(torch.zeros(3, 4, 6)).shape == (12, 6)
     assert Reshape.seen((1, 1, 1), (1,))(torch.zeros(1, 1, 1)).shape == (1,)
     assert Reshape.seen((4,), (4, 1, 1))(torch.zeros(5)).shape == (5, 1, 1)
+
+
+class Windows(nn.Module):
+    """Pads as TensorFlow does, so that each size has a program; with norms to fold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)
+        self.end = nn.Conv2d(8, 4, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        end: torch.Tensor = self.end(same_padding(self.norm(self.first(image)).relu()))
+        return end
+
+
+def test_the_programs_of_one_network_share_their_weights() -> None:
+    module = Windows().eval().requires_grad_(requires_grad=False)
+    network = Network(name="mine", summary="", load=lambda _: module)
+    ready = LoadedNetwork(network, module).prepare(["end"], torch.device("cpu"), torch.float32)
+    one, other = ready.program((1, 3, 31, 36)), ready.program((1, 3, 48, 40))
+    assert one is not None
+    assert other is not None
+    assert one is not other
+    weights = [
+        [each for each in flat(call.args) if isinstance(each, torch.Tensor)]
+        for program in (one, other)
+        for call in program.calls
+    ]
+    half = len(weights) // 2
+    assert [*map(id, flat(weights[:half]))] == [*map(id, flat(weights[half:]))]

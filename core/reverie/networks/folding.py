@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import fuse_conv_bn_weights
 
@@ -76,14 +76,18 @@ _RIGHT: Mapping[Any, Any] = {
 """What PyTorch computes wrongly somewhere, and what is right everywhere."""
 
 
-def fold(program: Program, folded: dict[tuple[int, ...], tuple[Tensor, ...]]) -> Program:
+Folded = dict[tuple[int, ...], tuple[Any, ...]]
+"""What was made of a network's weights before, and those weights, by their identities."""
+
+
+def fold(program: Program, folded: Folded) -> Program:
     """Fold what can be folded without changing a layer.
 
     Args:
         program: as recorded, its constants in float32.
         folded: weights that have been folded before, so that programs of one network share them.
     """
-    calls = [_known(call) for call in program.calls]
+    calls = [_known(call, folded) for call in program.calls]
     program = Program(tuple(calls), program.layers)
     return _fold_padding(_fold_norms(program, folded))
 
@@ -97,35 +101,45 @@ def is_convolution(call: Call) -> bool:
     )
 
 
-def _known(call: Call) -> Call:
+def _known(call: Call, folded: Folded) -> Call:
     """Write a call in the way that the rest of the engine knows."""
     if call.function in _RIGHT:
         return replace(call, function=_RIGHT[call.function])
-    numbers = _scale_and_shift(call)
-    if numbers is not None:
-        args = (call.args[0], *numbers)
+    if _is_fixed_norm(call):
+        key = tuple(map(id, call.args[1:5]))
+        if key not in folded:
+            folded[key] = (*_scale_and_shift(call), *call.args[1:5])
+        args = (call.args[0], *folded[key][:2])
         return Call(scaled, args, {}, call.outputs[:1], call.shapes[:1])
     return call
 
 
-def _scale_and_shift(call: Call) -> tuple[Tensor, Tensor] | None:
-    """Return BatchNorm by fixed statistics as a factor and a summand for each channel."""
+def _is_fixed_norm(call: Call) -> bool:
+    """Tell BatchNorm by constant statistics."""
     if call.function not in _NORMS:
-        return None
-    _, weight, bias, mean, variance, *rest = call.args
+        return False
     trains = _NORMS[call.function]
-    if mean is None or variance is None or (trains is not None and call.args[trains]):
-        return None
-    if any(isinstance(each, Value) for each in call.args[1:5]):
-        return None
+    has_statistics = call.args[3] is not None and call.args[4] is not None
+    is_constant = not any(isinstance(each, Value) for each in call.args[1:5])
+    return has_statistics and is_constant and not (trains is not None and call.args[trains])
+
+
+def _scale_and_shift(call: Call) -> tuple[Tensor, Tensor]:
+    """Return BatchNorm as a factor and a summand for each channel."""
+    _, weight, bias, mean, variance, *rest = call.args
     scale = torch.rsqrt(variance.double() + rest[-1])
     scale = scale if weight is None else scale * weight.double()
     shift = -mean.double() * scale
     shift = shift if bias is None else shift + bias.double()
-    return scale.to(mean.dtype), shift.to(mean.dtype)
+    return _lasting(scale.to(mean.dtype)), _lasting(shift.to(mean.dtype))
 
 
-def _fold_norms(program: Program, folded: dict[tuple[int, ...], tuple[Tensor, ...]]) -> Program:
+def _lasting(tensor: Tensor) -> nn.Parameter:
+    """Mark a constant as the network's own, which all its programs share."""
+    return nn.Parameter(tensor.detach(), requires_grad=False)
+
+
+def _fold_norms(program: Program, folded: Folded) -> Program:
     makers = {slot: call for call in program.calls for slot in call.outputs}
     alone = _read_once(program)
     done: dict[Slot, Call] = {}
@@ -142,9 +156,7 @@ def _fold_norms(program: Program, folded: dict[tuple[int, ...], tuple[Tensor, ..
     return Program(tuple(calls), program.layers)
 
 
-def _scaled(
-    convolution: Call, norm: Call, folded: dict[tuple[int, ...], tuple[Tensor, ...]]
-) -> Call:
+def _scaled(convolution: Call, norm: Call, folded: Folded) -> Call:
     """Return a convolution whose weights do what a norm after it does."""
     image, weight, bias, *rest = convolution.args
     _, scale, shift = norm.args
@@ -154,7 +166,7 @@ def _scaled(
         new = fuse_conv_bn_weights(
             weight, bias, zeros, ones, 0.0, scale, shift, transpose=bool(rest[3])
         )
-        folded[key] = (*(each.detach() for each in new), weight, scale, shift)  # which hold the ids
+        folded[key] = (*map(_lasting, new), weight, bias, scale, shift)
     return replace(convolution, args=(image, *folded[key][:2], *rest))
 
 

@@ -95,7 +95,8 @@ class PreparedNetwork:
     @property
     def has_program(self) -> bool:
         """There is a program for all pictures, or one can be recorded for each size."""
-        each = self._proven.is_faithful and self.device.type == "cpu"
+        takes_any = self.record.window is None  # else the network itself is as fast
+        each = self._proven.is_faithful and takes_any and self.device.type == "cpu"
         return self._proven.fits_all or each
 
     def program(self, shape: tuple[int, ...]) -> Program | None:

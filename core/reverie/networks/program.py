@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -132,17 +132,19 @@ class Program:
             device: where.
             dtype: of float32 constants; others stay as they are.
             order: of constants that are maps or weights of convolutions.
-            moved: what has been moved before, so that programs share their weights.
+            moved: weights that have been moved before, so that programs share them.
         """
+        own: dict[int, tuple[Tensor, Tensor]] = {}
 
         def move(value: Any) -> Any:
             if not isinstance(value, Tensor):
                 return value
-            if id(value) not in moved:
+            known = moved if isinstance(value, nn.Parameter) else own
+            if id(value) not in known:
                 kind = dtype if value.dtype is torch.float32 else value.dtype
                 kept = order if value.ndim == len("NCHW") else torch.preserve_format
-                moved[id(value)] = (value, value.to(device, kind, memory_format=kept))
-            return moved[id(value)][1]
+                known[id(value)] = (value, value.to(device, kind, memory_format=kept))
+            return known[id(value)][1]
 
         calls = (
             replace(call, args=mapped(call.args, move), kwargs=mapped(dict(call.kwargs), move))

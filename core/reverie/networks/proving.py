@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from reverie.networks.folding import fold
+from reverie.networks.folding import Folded, fold
 from reverie.networks.program import Program
 from reverie.networks.recording import Unrecordable, record
 from reverie.networks.watching import outputs_of
@@ -48,7 +48,7 @@ class ProvenPrograms:
             paths: the modules whose outputs are wanted.
         """
         self._network, self.module, self._paths = record_of, module, tuple(paths)
-        self._folded: dict[tuple[int, ...], tuple[Tensor, ...]] = {}
+        self._folded: Folded = {}
         self._lock = threading.Lock()
         self.fits_all = False
         self._program: Program | None = None
