@@ -304,3 +304,27 @@ def test_a_network_that_dreamed_leaves_memory_without_the_collector(picture: tor
         assert prepared() is None
     finally:
         gc.enable()
+
+
+class Noisy(nn.Module):
+    """Draws random numbers for every picture, which no program can say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Conv2d(3, 4, 3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        last: torch.Tensor = self.last(nn.functional.dropout(image))
+        return last
+
+
+def test_a_network_that_draws_gives_the_same_twice_and_leaves_the_callers_numbers(
+    picture: torch.Tensor,
+) -> None:
+    ready = prepared(loaded(Noisy()), "last")
+    before = torch.get_rng_state()
+    with own_grad_mode():
+        one, other = ready(picture)["last"], ready(picture)["last"]
+    assert not ready.has_program
+    assert torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), before)

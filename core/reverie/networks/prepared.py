@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from reverie.ambient import OwnRandomness
 from reverie.errors import NetworkError
 from reverie.networks.program import lacks_bf16
 from reverie.networks.watching import outputs_of
@@ -158,7 +159,7 @@ class PreparedNetwork:
         windows = windows.to(self.dtype, memory_format=self._order)
         if program is not None:
             return program(windows)
-        with self._lock:
+        with self._lock, OwnRandomness():  # the caller's random numbers are not the network's
             return outputs_of(self.module, windows, self.paths)
 
     def given(
