@@ -117,7 +117,8 @@ def test_tiles_cover_everything_once_within_the_limit(size: tuple[int, int], mos
         for span in spans:
             assert span.start % 16 == span.first % 16 == 0
             assert span.first == max(0, span.start - 176)
-            assert span.last == min(length, -(-span.stop // 16) * 16 + 176)
+            assert span.last == min(length, -(-span.stop // 16) * 16 + 176 + length % 16)
+            assert span.seen % 16 == length % 16, "what pads as much as is missing begins alike"
     assert plan.largest <= most
 
 

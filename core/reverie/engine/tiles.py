@@ -82,8 +82,8 @@ def tiled(
 
 
 def least(halo: int, stride: int) -> int:
-    """Give the px of the smallest tile with its halo."""
-    return (_rounded_up(_LEAST, stride) + 2 * _rounded_up(halo, stride)) ** 2
+    """Give the px of the smallest tile with its halo, at most."""
+    return (_rounded_up(_LEAST, stride) + 2 * _rounded_up(halo, stride) + stride - 1) ** 2
 
 
 def _rounded_up(length: int, stride: int) -> int:
@@ -291,8 +291,13 @@ def _widest(spans: tuple[Span, ...]) -> int:
 def _divisions(
     length: int, halo: int, stride: int, *, wrapped: bool = False
 ) -> list[tuple[Span, ...]]:
-    """List the ways to cut a length evenly: whole first, and down to the smallest side."""
+    """List the ways to cut a length evenly: whole first, and down to the smallest side.
+
+    What is seen leaves the same rest as the length when divided by the stride: networks that pad
+    as much as is missing (TensorFlow's "same") begin elsewhere with another rest.
+    """
     found: dict[int, tuple[Span, ...]] = {}
+    rest = length % stride
     for count in range(1, -(-length // _rounded_up(_LEAST, stride)) + 1):
         side = _rounded_up(-(-length // count), stride)
         starts = range(0, length, side)
@@ -301,9 +306,9 @@ def _divisions(
                 start=start,
                 stop=min(start + side, length),
                 first=start - halo if wrapped else max(0, start - halo),
-                last=min(start + side, length) + halo
+                last=min(start + side + rest, length) + halo
                 if wrapped
-                else min(length, start + side + halo),
+                else min(length, start + side + halo + rest),
             )
             for start in starts
         )
