@@ -1,4 +1,4 @@
-# make dream   set up, dream with the embedded network, write dream.png
+# make dream   set up, dream animals into a picture of clouds, write dream.png
 # make test    set up with the test extras, run everything that CI runs
 # make bench   compare a step with the classic loop's; make gallery  the pictures of README and docs, anew
 #              BENCH="--lucent DIR" adds a peer; tests/bench/steps.py --help says what else
@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 dream: $(VENV)/.installed
 	@# Replace only what reverie itself has written.
 	@test ! -e dream.png || $(BIN)/reverie info dream.png >/dev/null
-	$(BIN)/reverie dream core/reverie/samples/sky.jpg --preset sightings --output dream.png --overwrite
+	$(BIN)/reverie dream core/reverie/samples/sky.jpg --preset menagerie --size 576 --output dream.png --overwrite
 	@echo "Look at $(CURDIR)/dream.png"
 
 test: $(VENV)/.installed-tests check

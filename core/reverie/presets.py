@@ -36,6 +36,11 @@ _GORDICALEKSA = Recipe(
     smoothing=0.5,
 )
 
+_LITE = Recipe(network="efficientnet_lite0")
+# Detail of all sizes alike: without it this network draws fine lines, and hardly a shape.
+_LARGE = _LITE.evolve(octaves=5, laplacian=4)
+_WAVES = _LITE.evolve(octaves=3, parameterization="fourier", optimizer="adam")
+
 BUILT_IN = (
     Preset(
         name="classic",
@@ -122,6 +127,66 @@ BUILT_IN = (
         name="glass",
         summary="Stained glass: the picture in leaded panes, from a single channel.",
         recipe=Recipe(objective="channel(creatures, 219)"),
+        source="reverie",
+    ),
+    Preset(
+        name="menagerie",
+        summary="Large shaggy animals in soft colours: clouds get up and walk.",
+        recipe=_LARGE.evolve(objective="beasts"),
+        source="reverie",
+    ),
+    Preset(
+        name="wildlife",
+        summary="Animals in the picture's own light: terriers in clouds, fish in mountains.",
+        recipe=_WAVES.evolve(objective="puppies"),
+        source="reverie, after lucid's space of waves",
+    ),
+    Preset(
+        name="cubs",
+        summary="Furry faces and bodies, as if photographed.",
+        recipe=_WAVES.evolve(objective="beasts"),
+        source="reverie, after lucid's space of waves",
+    ),
+    Preset(
+        name="blossoms",
+        summary="Petals, berries and balls of flowers; in the dark, great faces.",
+        recipe=_LARGE.evolve(objective="puppies"),
+        source="reverie",
+    ),
+    Preset(
+        name="candy",
+        summary="Rolls of sweets, beads and caterpillars, with eyes of sugar.",
+        recipe=_LARGE.evolve(objective="eyes"),
+        source="reverie",
+    ),
+    Preset(
+        name="quilt",
+        summary="Padded patches, each of another weave, with soft seams.",
+        recipe=_LITE.evolve(objective="patchwork", laplacian=4),
+        source="reverie",
+    ),
+    Preset(
+        name="carving",
+        summary="Carved and grooved like wood or stone, in the picture's own light.",
+        recipe=_WAVES.evolve(objective="patchwork"),
+        source="reverie, after lucid's space of waves",
+    ),
+    Preset(
+        name="harlequin",
+        summary="Slanting lozenges in bright colours.",
+        recipe=_LITE.evolve(objective="lattices", laplacian=4),
+        source="reverie",
+    ),
+    Preset(
+        name="silk",
+        summary="Everything in folds of shimmering silk.",
+        recipe=_LITE.evolve(objective="strokes", octaves=3, octave_scale=1.8, laplacian=3),
+        source="reverie",
+    ),
+    Preset(
+        name="engraving",
+        summary="Engraved: fine lines follow every form, as on a banknote.",
+        recipe=_LITE.evolve(objective="ribs"),
         source="reverie",
     ),
     Preset(

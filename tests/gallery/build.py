@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 from skimage import data
 
 import reverie
+from reverie.cli import main as command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Array = np.ndarray[Any, Any]
 
@@ -41,11 +45,12 @@ def main() -> None:
     presets = reverie.registry().presets()
     sky, garden = sample("sky"), sample("garden")
     cat, astronaut = (Image.fromarray(getattr(data, name)()) for name in ("chelsea", "astronaut"))
-    save("sky", side_by_side(sky, dream(sky, presets["sightings"].recipe)))
+    save("sky", side_by_side(sky, reverie.dream(sky, presets["menagerie"].recipe.evolve(size=576))))
     save("garden", dream(garden, presets["classic"].recipe))
     save("night", dream(sample("night"), presets["sightings"].recipe))
     save("mountains", dream(sample("mountains"), presets["subtle"].recipe))
     save("layers", layers(garden))
+    looks_of(presets, "efficientnet_lite0", options.folder / "looks.jpg")
     looks = (("castles", sky), ("reef", garden), ("glass", sky), ("beasts", garden))
     save("presets", four([dream(image, presets[name].recipe) for name, image in looks]))
     save(
@@ -60,6 +65,12 @@ def main() -> None:
         recipe = reverie.Recipe(network=f"squeezenet1_0:{options.squeezenet}")
         save("squeezenet-sky", dream(sky, recipe))
         save("squeezenet-cat", side_by_side(cat, dream(cat, recipe)))
+
+
+def looks_of(presets: Mapping[str, reverie.Preset], network: str, out: Path) -> None:
+    """Draw the sheet of a network's presets, as the command line does."""
+    names = [preset.name for preset in presets.values() if preset.recipe.network == network]
+    command_line(["presets", "--sheet", str(out), "--overwrite", "--only", *names])
 
 
 def sample(name: str) -> Image.Image:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _SAMPLE = Path(__file__).parent.parent / "samples" / "sky.jpg"
-_DREAMED = 288
+_DREAMED = 384
 """px of a dream's longer side: in smaller ones there is no room for a creature of four octaves."""
 _CELL = 192
 """px of its longer side on the sheet."""
@@ -51,7 +51,7 @@ _LETTERS = 12
 """px, the size of its letters."""
 _PAPER, _INK = (250, 250, 250), (20, 20, 20)
 """Red, green, blue in 0..255."""
-_SHAPE = 4 / 3
+_SHAPE = 16 / 9
 """Width of a sheet by its height, as near as whole cells come to it."""
 
 
