@@ -1,4 +1,8 @@
-"""Tests say which device they mean: all but those marked gpu see none, wherever they run."""
+"""Tests say which device they mean: all but those marked gpu see none, wherever they run.
+
+And those that are marked run with the CPU standing in, a few here, all of them by
+`REVERIE_TEST_DEVICE=cpu python -m pytest tests/gpu`, in minutes.
+"""
 
 from __future__ import annotations
 
@@ -71,3 +75,18 @@ def test_only_tests_that_say_so_see_a_gpu(tmp_path: Path) -> None:
     witness.write_text(WITNESS.replace("EARLY", "'cpu'"))
     done = pytest_with_a_gpu("-p", "conftest", "-c", TESTS.parent / "pyproject.toml", witness)
     assert "3 passed" in done.stdout, done.stdout
+
+
+def test_those_for_a_gpu_run_with_the_cpu_standing_in() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/gpu"]
+    few = "(embedded-float32 and not padded) or laplacian or halved or recorded"
+    done = subprocess.run(
+        [*command, "-k", few],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=TESTS.parent,
+        env={**os.environ, "REVERIE_TEST_DEVICE": "cpu"},
+    )
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout

@@ -44,6 +44,15 @@ def test_a_peer_that_is_not_there_ends_it_with_a_sentence(tmp_path: Path) -> Non
     assert done.stderr == f"{tmp_path} is no checkout of that peer: it has no neural_dream.py.\n"
 
 
+def test_the_comparison_for_gpus_runs_without_one() -> None:
+    least = "--networks embedded --sizes 64 --rounds 1 --steps 1 --precisions float32"
+    command = [sys.executable, str(HERE / "gpu.py"), "--device", "cpu", *least.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for kind in ("plain", "change", "laplacian"):
+        assert f"| embedded 64 {kind} | " in done.stdout
+    assert "slower than plain autograd: " in done.stdout
+
+
 def test_one_turn_takes_one_step_more_than_count() -> None:
     code = """
 from race import race, ratio

@@ -24,7 +24,8 @@ except SystemExit as ended:
 DREAM = """
 import numpy, reverie
 grey = numpy.linspace(0, 1, 3 * 40 * 40).reshape(40, 40, 3)
-assert (reverie.dream(grey, reverie.Recipe(octaves=1, steps=1, rotate=5), device="cpu") != grey).any()
+recipe = reverie.Recipe(octaves=1, steps=1, rotate=5)
+assert (reverie.dream(grey, recipe, device="cpu") != grey).any()
 """
 
 
