@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from reverie.cli import sheet
+from reverie.cli.progress import Interrupt, progress
 from reverie.plugins import registry
 from reverie.recipe import Recipe
 from reverie.types import Preset
@@ -117,17 +118,37 @@ def test_a_sheet_is_replaced_only_when_the_user_says_so(cli: CommandLine, waves:
 def test_ctrl_c_keeps_the_cells_that_are_dreamed(
     cli: CommandLine, waves: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sheet.progress
-
-    def stops_in_two(name: str, interrupt: sheet.Interrupt, **options: bool) -> object:
+    def stops_in_two(name: str, interrupt: Interrupt, *, quiet: bool) -> object:
         interrupt.asked = name == "two"
-        return real(name, interrupt, **options)
+        return progress(name, interrupt, quiet=quiet)
 
     monkeypatch.setattr(sheet, "progress", stops_in_two)
     answer = cli("presets", "--sheet", "sheet.png", waves.name, "--only", "one", "two")
     assert answer.code == 130
     assert "reverie: stopped; sheet.png has 1 of 2 presets." in answer.err
     assert answer.paths == ["sheet.png"]
+
+
+def test_ctrl_c_in_the_first_dream_writes_nothing(
+    cli: CommandLine, waves: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(name: str, interrupt: Interrupt, *, quiet: bool) -> object:
+        interrupt.asked = True
+        return progress(name, interrupt, quiet=quiet)
+
+    monkeypatch.setattr(sheet, "progress", stops)
+    answer = cli("presets", "--sheet", "sheet.png", waves.name, "--only", "one")
+    assert (answer.code, answer.err) == (130, "reverie: stopped.\n")
+    assert [each.name for each in waves.parent.iterdir()] == [waves.name]
+
+
+@pytest.mark.parametrize("size", [(1, 90), (90, 1), (1, 1)])
+def test_a_photo_of_any_shape_has_a_sheet(
+    cli: CommandLine, folder: Path, size: tuple[int, int]
+) -> None:
+    Image.new("L", size, 99).save(folder / "line.png")
+    answer = cli("presets", "--sheet", "sheet.webp", "line.png", "--only", "one")
+    assert answer.paths == ["sheet.webp"]
 
 
 def test_long_names_stay_in_their_cells(cli: CommandLine, waves: Path) -> None:

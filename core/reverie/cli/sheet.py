@@ -65,6 +65,10 @@ def draw_sheet(options: argparse.Namespace) -> int:
     """Dream every preset on one picture, small, and write all of them as one picture.
 
     Ctrl-C keeps what was dreamed so far.
+
+    Raises:
+        ReverieError: a preset is unknown, none has its network here, or `options.device` is not.
+        ImageError: the photo cannot be read or the sheet not be written.
     """
     out = user_path(options.sheet)
     photo = _SAMPLE if options.photo is None else user_path(options.photo)
@@ -79,10 +83,12 @@ def draw_sheet(options: argparse.Namespace) -> int:
     if absent := [preset for preset in presets if preset not in here]:
         say(_left_out(absent), sys.stderr)
     cells, failed, stopped = _dreams(here, small, device, quiet=options.quiet)
+    if not here:
+        raise ReverieError("none of these presets has its network here; fetch one first.")
     if not cells:
-        if not here:
-            raise ReverieError("none of these presets has its network here; fetch one first.")
-        return 130 if stopped else 1
+        if stopped:
+            raise KeyboardInterrupt
+        return 1
     sheet = _arranged([_Cell(photo.name, small), *cells])
     like = Picture(sheet, icc=picture.icc)
     write_picture(out, sheet, like=like, overwrite=options.overwrite)
@@ -103,7 +109,7 @@ def _is_here(preset: Preset) -> bool:
 
 
 def _left_out(presets: Sequence[Preset]) -> str:
-    words = {}
+    words: dict[str, list[str]] = {}
     for preset in presets:
         words.setdefault(preset.recipe.network, []).append(preset.name)
     lists = "; ".join(f"{network}: {', '.join(names)}" for network, names in words.items())
