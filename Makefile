@@ -4,6 +4,9 @@
 #              BENCH="--lucent DIR" adds a peer; tests/bench/steps.py --help says what else
 # make network TEACHER=FILE   the embedded network, anew: two hours on two cores; FILE is SqueezeNet 1.0's weights
 # make test-ray  install Ray too (about 250 MB), and run the tests that need it (minutes)
+# make test-matrix  every kind of network x objective x precision against plain autograd, whole: hours
+# make test-gpu  the whole suite and tests/gpu on a machine with a GPU; WHEELS=DIR where there is no package index,
+#              which `make wheels-for-gpu WHEELS=DIR` has filled elsewhere
 # make test-gimp the filter in a real GIMP 3: this machine's, or one in a Debian 13 root (a minute to make)
 # make test-comfyui COMFYUI=DIR   the nodes in a real ComfyUI and, where there is Chromium, in its page
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment.
@@ -12,7 +15,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: dream test test-ray test-gimp test-comfyui check bench gallery network clean
+.PHONY: dream test test-matrix test-ray test-gpu wheels-for-gpu test-gimp test-comfyui check bench gallery network clean
 
 dream: $(VENV)/.installed
 	@# Replace only what reverie itself has written.
@@ -23,9 +26,20 @@ dream: $(VENV)/.installed
 test: $(VENV)/.installed-tests check
 	$(BIN)/python -m pytest
 
+test-matrix: $(VENV)/.installed-tests
+	REVERIE_TEST_MATRIX=all $(BIN)/python -m pytest tests/matrix
+
 test-ray: $(VENV)/.installed-tests
 	$(BIN)/python -m pip install --quiet --editable ".[ray]"
 	$(BIN)/python -m pytest tests/cli/test_cluster.py
+
+test-gpu:
+	$(PYTHON) tests/gpu/environment.py make build/gpu $(WHEELS)
+	build/gpu/bin/python tests/gpu/everything.py
+
+wheels-for-gpu: $(VENV)/.installed-tests
+	@test -n "$(WHEELS)" || (echo "Say where to put them: make wheels-for-gpu WHEELS=DIR"; exit 2)
+	$(BIN)/python tests/gpu/environment.py fill "$(WHEELS)" $(FILL)
 
 test-gimp: $(VENV)/.installed-tests
 	tests/hosts/gimp/root.sh

@@ -59,7 +59,7 @@ def _hide_gpus(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(backend, "is_available", cache(lambda: False), raising=False)
     for backend in (torch.cuda, torch.xpu):
         patch.setattr(backend, "device_count", lambda: 0, raising=False)
-    start = subprocess.Popen.__init__
+    start: Any = subprocess.Popen.__init__
 
     def blind(process: Any, *words: Any, env: Any = None, **options: Any) -> None:
         env = {**(os.environ if env is None else env), **NO_GPU}

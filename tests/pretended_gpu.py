@@ -10,4 +10,4 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "99"  # there may be one, but none with thi
 for backend in (torch.cuda, torch.mps, torch.xpu):
     backend.is_available = lambda: True  # type: ignore[attr-defined]
 torch.cuda.device_count = lambda: 1
-torch.cuda.get_device_capability = lambda _device=None: (9, 0)
+torch.cuda.get_device_capability = lambda device=None: (9, 0)  # noqa: ARG005 - its name

@@ -126,8 +126,7 @@ def ours(network: str, kind: str, precision: str, size: int, device: torch.devic
         objective=f"layer({layer!r}){change}",
         octaves=1,
         laplacian=BANDS if kind == "laplacian" else 0,
-        precision=precision,
-    )
+    ).evolve(precision=precision)
     image = picture(size).to(device)
 
     def run(steps: int, tick: Callable[[], None]) -> None:

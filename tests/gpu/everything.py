@@ -29,7 +29,9 @@ def main() -> None:
     words.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at once")
     words.add_argument("folders", nargs="*", type=Path, default=[TESTS], help="of tests")
     options = words.parse_args()
-    files = [file for folder in options.folders for file in sorted(folder.rglob("test_*.py"))]
+    files = [
+        file for folder in options.folders for file in sorted(folder.resolve().rglob("test_*.py"))
+    ]
     started, failed, passed = time.monotonic(), [], 0
     with ThreadPoolExecutor(options.jobs) as pool:
         runs = {pool.submit(_run, file): file for file in sorted(files, key=_rank)}

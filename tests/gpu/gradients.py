@@ -93,8 +93,9 @@ def on_cpu(recipe: Recipe, size: tuple[int, int]) -> Found:
 
 def cosine(one: Tensor, other: Tensor) -> float:
     """1 where two gradients point the same way."""
-    flat = (each.double().flatten() for each in (one, other))
-    return float(functional.cosine_similarity(*flat, dim=0))
+    return float(
+        functional.cosine_similarity(one.double().flatten(), other.double().flatten(), dim=0)
+    )
 
 
 def check(recipe: Recipe, device: torch.device, size: tuple[int, int]) -> None:

@@ -65,7 +65,7 @@ LAYERS = {"embedded": "creatures", "squeezenet": "fire8"}
 def test_every_network_climbs_as_on_the_cpu(
     network: str, precision: str, named: Callable[[str], str], gpu: torch.device
 ) -> None:
-    check(Recipe(network=named(network), precision=precision), gpu, size_on(gpu))
+    check(Recipe(network=named(network)).evolve(precision=precision), gpu, size_on(gpu))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -75,7 +75,7 @@ def test_every_kind_of_step_climbs_as_on_the_cpu(
     kind: str, network: str, precision: str, named: Callable[[str], str], gpu: torch.device
 ) -> None:
     objective = STEPS[kind].format(layer=LAYERS[network])
-    recipe = Recipe(network=named(network), objective=objective, precision=precision)
+    recipe = Recipe(network=named(network), objective=objective).evolve(precision=precision)
     check(recipe, gpu, size_on(gpu))
 
 
@@ -117,7 +117,7 @@ def test_no_padded_average_pool_reaches_pytorchs_backward(
     if not has_program:
         monkeypatch.setattr(PreparedNetwork, "has_program", False)
     side = FAMILIES[network].window if network in FAMILIES else None
-    recipe = Recipe(network=named(network), precision=precision)
+    recipe = Recipe(network=named(network)).evolve(precision=precision)
     choose(gpu)  # the CPU's compiled kernels are compared with PyTorch's when they are first used
     with nullcontext() if gpu.type == "cpu" and not has_program else Watch():
         (found,) = climb(recipe, gpu, (side, side) if side else size_on(gpu))

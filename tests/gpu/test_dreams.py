@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ SHORT = Recipe(octaves=2, steps=RUNS + 1, precision="float32")
 """Each octave warms up, records and replays."""
 PRESETS = {each.name: each.recipe for each in BUILT_IN if each.recipe.network == "embedded"}
 """Those that need no download."""
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "change": {"objective": "creatures - 50000*total_variation(of=change)"},
     "caricature": {"objective": "caricature(creatures)"},
@@ -112,7 +112,7 @@ def test_a_replayed_step_is_the_step(
     release()
     layer = {"embedded": "creatures", "squeezenet": "fire8"}.get(network, "puppies")
     objective = f"{layer} - 3*total_variation(of=change)" if kind == "change" else layer
-    recipe = Recipe(network=named(network), objective=objective, precision=precision)
+    recipe = SHORT.evolve(network=named(network), objective=objective, precision=precision)
     with caplog.at_level(logging.DEBUG, logger="reverie.engine.replay"):
         first, *_, last = climb(
             recipe,

@@ -66,7 +66,7 @@ def test_between_steps_and_afterwards_nothing_has_changed(
         assert state(gpu) | {"gradients": True} == before | {"gradients": True}
         seen.append(torch.equal(product @ product, result))
 
-    recipe = Recipe(octaves=2, steps=RUNS + 1, precision=precision)
+    recipe = Recipe(octaves=2, steps=RUNS + 1).evolve(precision=precision)
     dream(waves(size_on(gpu), 1), recipe, device=gpu, on_step=on_step)
     assert seen == [True] * (2 * (RUNS + 1))
     assert state(gpu) == before
