@@ -103,6 +103,10 @@ def masked(x: torch.Tensor) -> torch.Tensor:
     return x * mask + x.new_ones(1)
 
 
+with torch.inference_mode():
+    INFERRED = torch.full((1,), 2.0)
+
+
 STYLES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "scripted": scripted,
     "shuffled": shuffled,
@@ -110,6 +114,7 @@ STYLES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "asserted": asserted,
     "split": split,
     "made constants": masked,
+    "a constant of inference": lambda x: x * INFERRED,
     "flattened": lambda x: functional.adaptive_avg_pool2d(x, 2).flatten(1),
     "viewed": lambda x: functional.adaptive_avg_pool2d(x, 2).view(x.shape[0], -1),
     "squeezed": lambda x: x * torch.sigmoid(functional.adaptive_avg_pool2d(x, 1)),

@@ -147,9 +147,7 @@ class _Recorder(ThreadDispatchMode):
         self._refuse_by_values(func, args)
         if func._schema.is_mutable:  # noqa: SLF001
             return self._change(func, args, kwargs)
-        if (
-            name in _STATEFUL_NORMS and args[5]
-        ):  # by this picture's own statistics; changes no other
+        if name in _STATEFUL_NORMS and args[5]:  # by this picture's own statistics, and no other
             args = (*args[:3], None, None, *args[5:])
         before, after = self._noted(args), self._noted(kwargs)
         result = func(*args, **kwargs)
@@ -227,7 +225,8 @@ class _Recorder(ThreadDispatchMode):
         """Keep a constant that the network made as it is now; weights are kept themselves."""
         if id(tensor) in self._own:
             return tensor
-        key = (id(tensor), tensor._version)  # noqa: SLF001 - counts changes in place
+        changes = 0 if tensor.is_inference() else tensor._version  # noqa: SLF001
+        key = (id(tensor), changes)
         if key not in self._constants:
             with self.paused():
                 self._constants[key] = (tensor, tensor.detach().clone())
