@@ -164,6 +164,9 @@ class _CudaGraphs:
             with torch.cuda.stream(aside):  # as PyTorch asks: once outside the default stream
                 step()
             torch.cuda.current_stream().wait_stream(aside)
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            # On a stream of this device: PyTorch's own is that of the first capture's device.
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=aside, capture_error_mode="thread_local"
+            ):
                 results = step()
         return graph.replay, results
