@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reverie.engine.gradient import no_gradient
 from reverie.engine.jitter import roll, unroll
 from reverie.engine.kernels import Kernels, choose
 from reverie.engine.operations import Convolution, Gradients, Segment, Unfreezable, dense
@@ -57,6 +58,8 @@ def freeze(
     if program is None:
         forbid(network, Unfreezable("there is no program of it"))
         return None
+    if program.is_cut:
+        raise no_gradient(network.record.name)
     if back not in program.derived:
         with torch.no_grad():
             program.derived[back] = FrozenNetwork(network, program, back)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from reverie.engine.canvas import bands
 from reverie.engine.jitter import roll, unroll
 from reverie.engine.reference import activations_of
+from reverie.errors import NetworkError
 from reverie.networks.pooling import RightPools
 from reverie.networks.program import lacks_bf16
 
@@ -58,6 +59,8 @@ def image_gradient(
     try:
         with nullcontext() if is_right else RightPools():
             value = objective.value({**network(rolled), **beside})
+            if not value.requires_grad:
+                raise no_gradient(network.record.name)
             (gradient,) = torch.autograd.grad(value.sum(), rolled)
     except (NotImplementedError, RuntimeError) as error:
         if network.dtype is not torch.bfloat16 or not lacks_bf16(error):
@@ -65,6 +68,14 @@ def image_gradient(
         network.widen()
         return image_gradient(network, objective, image, shift, reference)
     return value.detach(), unroll(gradient, shift)
+
+
+def no_gradient(name: str) -> NetworkError:
+    """Say that a network cannot be dreamed with."""
+    return NetworkError(
+        f"network: {name!r} lets no gradient back to the picture; in its code, take torch.no_grad()"
+        " or torch.inference_mode() away from forward, or choose a layer before them."
+    )
 
 
 def magnitude(gradient: Tensor, by: str) -> Tensor:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Slot = int
 """The number of a value made of the picture; the picture itself is 0."""
 PICTURE: Slot = 0
+DETACH = torch.ops.aten.detach.default
+"""Through this no gradient goes back."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,15 @@ class Program:
                 if last.get(slot, -1) <= number:
                     values.pop(slot, None)
         return {path: values[slot] for path, slot in self.layers.items()}
+
+    @property
+    def is_cut(self) -> bool:
+        """No gradient gets from any layer back to the picture."""
+        live = {PICTURE}
+        for call in self.calls:
+            if call.function is not DETACH and live.intersection(call.inputs):
+                live.update(call.outputs)
+        return bool(self.layers) and not live.intersection(self.layers.values())
 
     def up_to(self, paths: Collection[str]) -> Program:
         """Return what is needed for some layers, and no more.

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from reverie.ambient import ThreadDispatchMode
-from reverie.networks.program import Call, Program, Reshape, Slot, Value, flat, mapped
+from reverie.networks.program import DETACH, Call, Program, Reshape, Slot, Value, flat, mapped
 from reverie.networks.watching import SeenEnough, watchable, watched
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ _FACTORIES = {
     )
 }
 """Make constants that only look at the picture's size and type."""
-_DETACH = torch.ops.aten.detach.default
 _CPU_ATTENTION = "aten::_scaled_dot_product_flash_attention_for_cpu"
 _VIEWS = {"aten::view", "aten::_unsafe_view", "aten::reshape"}
 _STATEFUL_NORMS = {"aten::native_batch_norm", "aten::cudnn_batch_norm"}
@@ -209,7 +208,7 @@ class _Recorder(ThreadDispatchMode):
         if self.is_cut:
             for slot, each in zip(slots, results, strict=True):
                 cut = (self._new(each),)
-                self.calls.append(Call(_DETACH, (Value(slot),), {}, cut, (each.shape,)))
+                self.calls.append(Call(DETACH, (Value(slot),), {}, cut, (each.shape,)))
 
     def _noted(self, arguments: Any) -> Any:
         """Put slots in the places of what is made of the picture; constants stay as they are."""
