@@ -71,3 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _network(item: pytest.Item) -> str:
     return item.name.partition("[")[2].partition("-")[0].rstrip("]")
+
+
+collect_ignore_glob = [] if os.environ.get("REVERIE_TEST_MATRIX") else ["test_*.py"]
+"""`make test-matrix` runs them: some of the sample is still too slow for every run."""

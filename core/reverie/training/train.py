@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
+from reverie.device import choose_precision
 from reverie.networks.embedded import EmbeddedNetwork
 from reverie.training.dreams import Pool
 from reverie.training.matching import Scale, feature_loss, gradient_cosines, read, thinned
@@ -117,7 +118,9 @@ class Trainer:
         return varied(scenes, SEEN, random)
 
     def _mixed(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16)
+        """Compute in bf16 where that is fast; processors that only imitate it take minutes."""
+        is_fast = choose_precision("auto", self.device) == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_fast)
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from what `save` wrote: in the middle of the same plan, or with the next one."""
