@@ -31,7 +31,7 @@ def corrected(
     mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     given = torch.zeros_like(picture) if gradient is None else gradient
-    after = AfterStep(corrections, step, picture, given, mask)
+    after = AfterStep(corrections, step, given, mask)
     changed = picture.clone()
     assert after.correct(changed) == any(step % each.every == 0 for each in corrections)
     return changed
@@ -56,6 +56,18 @@ def test_the_pixels_that_contribute_least_go_grey(row: torch.Tensor) -> None:
     expected[..., [0, 5]] = 0.5
     clip = Correction("clip_small_contribution", 25)
     torch.testing.assert_close(corrected(row, clip, gradient=slopes), expected)
+
+
+def test_a_pixel_that_went_grey_comes_back_where_it_matters(row: torch.Tensor) -> None:
+    clip, slopes = Correction("clip_small_contribution", 25), torch.ones_like(row)
+    slopes[..., 0] = 30
+    row[..., 1] = 0.5
+    after = AfterStep([clip], 1, slopes, None)
+    stepped = row + 0.01 * slopes  # contributions are now 9, 0.01, 0.21, 0.31 ...
+    expected = stepped.clone()
+    expected[..., [1, 2]] = 0.5
+    assert after.correct(stepped)
+    torch.testing.assert_close(stepped, expected)
 
 
 def test_a_flat_picture_has_no_pixel_smaller_than_others() -> None:
@@ -120,7 +132,7 @@ def test_other_spaces_keep_what_they_can_hold(picture: torch.Tensor) -> None:
         decode=lambda latent, _size: latent * 2,
     )
     walk = Walk(space, picture.clone())
-    after = AfterStep([BLUR], 1, picture, picture, None)
+    after = AfterStep([BLUR], 1, picture, None)
     torch.testing.assert_close(walk.keep(after.correct), _blur(picture, 1.5))
     still = walk.step(torch.zeros_like(picture), torch.ones(1, 1, 1, 1), 0.1)
     torch.testing.assert_close(still, _blur(picture, 1.5))

@@ -65,8 +65,7 @@ class AfterStep:
     Args:
         corrections: with their strengths.
         step: which of its octave, from 1.
-        picture: (N, 3, H, W), before the step.
-        gradient: of the objective, shaped like `picture`, before it is smoothed or scaled.
+        gradient: of the objective, (N, 3, H, W), before it is smoothed or scaled.
         mask: (N or 1, 1, H, W) in 0..1; None is 1 everywhere.
         wraps: which of the picture's edges meet.
     """
@@ -75,7 +74,6 @@ class AfterStep:
         self,
         corrections: Sequence[Correction],
         step: int,
-        picture: Tensor,
         gradient: Tensor,
         mask: Tensor | None,
         wraps: Wraps = FRAME,
@@ -83,8 +81,8 @@ class AfterStep:
         self._wraps = wraps
         self._due = [each for each in corrections if step % each.every == 0]
         self._mask = mask
-        contributions = [each for each in self._due if each.kind == "clip_small_contribution"]
-        self._scores = _scores(picture, gradient) if contributions else None
+        contributes = any(each.kind == "clip_small_contribution" for each in self._due)
+        self._gradient = copied(gradient) if contributes else None  # the step writes it over
 
     def correct(self, picture: Tensor) -> bool:
         """Do it to the pictures after the step, (N, 3, H, W), in place; False if nothing is due."""
@@ -93,7 +91,9 @@ class AfterStep:
                 self._blur(picture, correction.strength)
             else:
                 norm = correction.kind == "clip_small_norm"
-                scores = _scores(picture, None) if norm or self._scores is None else self._scores
+                # Of the pictures as they are after the step, as in the source: before it, what
+                # went grey contributes nothing, and would stay grey for ever.
+                scores = _scores(picture, None if norm else self._gradient)
                 self._grey(picture, scores, correction.strength)
         return bool(self._due)
 

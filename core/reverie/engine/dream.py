@@ -327,7 +327,7 @@ def _ascend(
 
         for step in range(1, recipe.steps + 1):
             values, gradient = climb.gradient(picture, jitter.shift(), *beside)
-            after = AfterStep(climb.corrections, step, picture, gradient, where, wraps)
+            after = AfterStep(climb.corrections, step, gradient, where, wraps)
             gradient = _shaped(tones.along(gradient), recipe, step)
             length = recipe.step_size / GREY_LEVELS
             pace = length / magnitude(gradient, recipe.normalization)

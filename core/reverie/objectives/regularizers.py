@@ -130,7 +130,7 @@ def clip_small_contribution(percent: float, every: int = 1) -> Objective:
     """Set the pixels that contribute least to mid grey.
 
     Those below the percentile of |sum_c (x_c - 1/2) g_c|, the first-order change of the objective
-    if the pixel went grey; g is the gradient of the step.
+    if the pixel went grey; x is the picture after the step, g the gradient of that step.
 
     Args:
         percent: how many, above 0 to 100, exclusively.
