@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,15 +18,7 @@ from reverie.plugins import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two here: the matrix shares nothing with others, and its networks are large enough."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(int(os.environ.get("T", "2")))
-    yield
-    torch.set_num_threads(before)
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,19 +38,27 @@ def _people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def recipe_name(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Say what a recipe calls a network; weights of torchvision's are written when first asked."""
+def recipe_name(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Say what a recipe calls a network; weights of torchvision's are written ahead, beside."""
     folder = tmp_path_factory.mktemp("weights")
+    picture = waves((96, 128), 5)
 
-    def named(name: str) -> str:
-        if name not in FAMILIES:
-            return name
+    def write(name: str) -> Path:
         path = folder / f"{name}.safetensors"
-        if not path.exists():
-            save_weights(name, path, waves((96, 128), 5))
-        return f"{name}:{path}"
+        save_weights(name, path, picture)
+        return path
 
-    return named
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as writer:
+        wanted = dict.fromkeys(_network(item) for item in request.session.items)
+        files = {name: writer.submit(write, name) for name in wanted if name in FAMILIES}
+
+        def named(name: str) -> str:
+            return f"{name}:{files[name].result()}" if name in files else name
+
+        yield named
+        writer.shutdown(cancel_futures=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ statistics are those of a picture, and everything else keeps the variance.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -91,10 +92,10 @@ def save_weights(name: str, path: Path, picture: Tensor, **options: Any) -> None
     generator = torch.Generator().manual_seed(sum(name.encode()))
     with torch.no_grad():
         for key, value in module.named_parameters():
-            count = min(value.numel(), _DRAWN)
-            drawn = torch.randn(count, generator=generator)
-            drawn = drawn.repeat(-(-value.numel() // count))[: value.numel()].view(value.shape)
-            value.copy_(_scaled(key, drawn))
+            drawn = torch.randn(min(value.numel(), _DRAWN), generator=generator)
+            numbers = _scaled(key.rpartition(".")[2], value.shape, drawn)
+            for part in torch.split(value.view(-1), _DRAWN):
+                part.copy_(numbers[: len(part)])
         norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
         for norm in norms:
             norm.momentum = 1.0
@@ -112,17 +113,32 @@ def save_weights(name: str, path: Path, picture: Tensor, **options: Any) -> None
     save_file(state, path)
 
 
-def _scaled(key: str, drawn: Tensor) -> Tensor:
+def load_plainly(name: str, path: str, dtype: torch.dtype) -> nn.Module:
+    """Make a network as its author has it, in a precision, from such a file."""
+    from safetensors.torch import load_file
+
+    module = module_of(name)
+    state: OrderedDict[str, Tensor] = OrderedDict(
+        (key, value.to(dtype) if value.is_floating_point() else value)
+        for key, value in load_file(path).items()
+    )
+    metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
+    # MNASNet asks of which layout they are.
+    state._metadata = metadata  # type: ignore[attr-defined]
+    module.load_state_dict(state, assign=True)
+    return module.to(dtype)
+
+
+def _scaled(kind: str, shape: torch.Size, drawn: Tensor) -> Tensor:
     """Scale normal numbers to what a parameter of this name and shape should be about."""
-    kind = key.rpartition(".")[2]
     if "layer_scale" in kind:
-        return 0.5 + 0.2 * drawn
+        return drawn.mul_(0.2).add_(0.5)
     if kind in {"pos_embedding", "class_token", "relative_position_bias_table"}:
-        return 0.5 * drawn
+        return drawn.mul_(0.5)
     if "logit_scale" in kind:
-        return 1 + 0.3 * drawn
-    if drawn.ndim > 1:
-        return drawn * math.sqrt(2 / drawn[0].numel())
+        return drawn.mul_(0.3).add_(1)
+    if len(shape) > 1:
+        return drawn.mul_(math.sqrt(2 / shape[1:].numel()))
     if kind == "weight":  # of a norm
-        return torch.sigmoid(drawn).add_(0.5)
-    return 0.2 * drawn
+        return drawn.sigmoid_().add_(0.5)
+    return drawn.mul_(0.2)
